@@ -1,0 +1,192 @@
+//! What waits to be sent to one peer, and who is to be woken for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use libp2p::PeerId;
+use libp2p::swarm::ConnectionId;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::config::Config;
+use crate::wire::Outgoing;
+
+/// Streams that failed one after the other before a message went out: then the peer is taken for
+/// one that does not speak Bitswap, until it does.
+const MAX_FAILURES: usize = 3;
+
+const NO_STREAM: u8 = 0;
+const OPENING: u8 = 1;
+const RUNNING: u8 = 2;
+
+/// An answer to a peer. The engine bounds the bytes of all answers that wait here.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) message: Outgoing,
+    /// To be given back to the engine once written.
+    pub(crate) reserved: u64,
+}
+
+/// The queues of one peer over all its connections.
+#[derive(Debug)]
+pub(crate) struct PeerIo {
+    pub(crate) peer: PeerId,
+    replies: Mutex<VecDeque<Reply>>,
+    has_wants: AtomicBool,
+    used: AtomicBool,
+    closed: AtomicBool,
+    /// It told us that it has none of our protocols.
+    unsupported: AtomicBool,
+    stream: AtomicU8,
+    failures: AtomicUsize,
+    pub(crate) writer: Notify,
+    handlers: Mutex<Vec<(ConnectionId, Waker)>>,
+    pub(crate) inbound: AtomicUsize,
+    /// Bytes of its messages that may be read and not yet verified.
+    pub(crate) budget: Arc<Semaphore>,
+}
+
+impl PeerIo {
+    pub(crate) fn new(peer: PeerId, config: &Config) -> Self {
+        let budget = config.inbound_bytes_peer.max(crate::wire::MAX_MESSAGE_LEN);
+        Self {
+            peer,
+            replies: Mutex::default(),
+            has_wants: AtomicBool::new(false),
+            used: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            unsupported: AtomicBool::new(false),
+            stream: AtomicU8::new(NO_STREAM),
+            failures: AtomicUsize::new(0),
+            writer: Notify::new(),
+            handlers: Mutex::default(),
+            inbound: AtomicUsize::new(0),
+            budget: Arc::new(Semaphore::new(budget.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    pub(crate) fn push(&self, reply: Reply) {
+        self.replies.lock().push_back(reply);
+        self.wake();
+    }
+
+    pub(crate) fn pop(&self) -> Option<Reply> {
+        self.replies.lock().pop_front()
+    }
+
+    pub(crate) fn set_has_wants(&self) {
+        self.has_wants.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn take_has_wants(&self) -> bool {
+        self.has_wants.swap(false, Ordering::AcqRel)
+    }
+
+    /// True when that is a change.
+    pub(crate) fn set_used(&self, used: bool) -> bool {
+        self.used.swap(used, Ordering::Relaxed) != used
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.replies.lock().clear();
+        self.writer.notify_one();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// There is something to send: to the writer if there is one, else a stream is opened.
+    pub(crate) fn wake(&self) {
+        if self.stream.load(Ordering::Acquire) == RUNNING {
+            self.writer.notify_one();
+        } else {
+            self.wake_handlers();
+        }
+    }
+
+    pub(crate) fn wake_handlers(&self) {
+        let handlers = self.handlers.lock();
+        let wakers = handlers.iter().map(|(_, waker)| waker.clone());
+        let wakers = wakers.collect::<Vec<_>>();
+        drop(handlers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn register(&self, connection: ConnectionId, waker: &Waker) {
+        let mut handlers = self.handlers.lock();
+        match handlers.iter_mut().find(|(known, _)| *known == connection) {
+            Some((_, known)) => known.clone_from(waker),
+            None => handlers.push((connection, waker.clone())),
+        }
+    }
+
+    pub(crate) fn unregister(&self, connection: ConnectionId) {
+        self.handlers
+            .lock()
+            .retain(|(known, _)| *known != connection);
+        self.wake_handlers();
+    }
+
+    fn has_something(&self) -> bool {
+        self.has_wants.load(Ordering::Acquire) || !self.replies.lock().is_empty()
+    }
+
+    /// Whether the caller must open the stream.
+    pub(crate) fn claim_stream(&self) -> bool {
+        if self.stream.load(Ordering::Acquire) != NO_STREAM
+            || self.unsupported.load(Ordering::Relaxed)
+            || !self.has_something()
+        {
+            return false;
+        }
+        self.stream
+            .compare_exchange(NO_STREAM, OPENING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    pub(crate) fn stream_opened(&self) {
+        self.stream.store(RUNNING, Ordering::Release);
+    }
+
+    /// The stream is gone or could not be opened; true when the peer is given up.
+    pub(crate) fn stream_failed(&self) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures >= MAX_FAILURES {
+            self.unsupported.store(true, Ordering::Relaxed);
+        }
+        self.stream.store(NO_STREAM, Ordering::Release);
+        failures >= MAX_FAILURES
+    }
+
+    /// The stream could not be opened because its connection closed.
+    pub(crate) fn unclaim_stream(&self) {
+        self.stream.store(NO_STREAM, Ordering::Release);
+        self.wake_handlers();
+    }
+
+    pub(crate) fn set_unsupported(&self) {
+        self.unsupported.store(true, Ordering::Relaxed);
+        self.stream.store(NO_STREAM, Ordering::Release);
+    }
+
+    /// It spoke Bitswap to us; true when that is news.
+    pub(crate) fn set_supported(&self) -> bool {
+        self.unsupported.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn message_written(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn drain(&self) -> Vec<Reply> {
+        self.replies.lock().drain(..).collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! The built binary, started as a user starts it, in repos of its own.
+//!
+//! A new test goes beside its command's others; one about what goes wrong goes to `bad_input`.
+
+// What fails in a helper fails the test, as in the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+/// Whether a daemon runs on the repos of the tests.
+const ATTACHED: bool = false;
+
+mod cli {
+    mod add;
+    mod bad_input;
+    mod blocks;
+    mod cids;
+    mod config;
+    mod daemon;
+    mod disk;
+    mod harness;
+    mod http;
+    mod names;
+    mod network;
+    mod pins;
+    mod read;
+    mod repo;
+    mod settings;
+    mod stop;
+    mod swarm;
+}

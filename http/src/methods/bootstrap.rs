@@ -1,0 +1,132 @@
+//! `bootstrap`: the peers that a node joins the network by.
+
+use ipfs_kit_node::parse_peer_id;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::config::load;
+use crate::command::{Argument, Command, Opt, Run};
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output::Record;
+
+/// `ipfs-kit bootstrap`
+pub const COMMAND: Command = Command {
+    name: "bootstrap",
+    tagline: "Show or edit the list of bootstrap peers",
+    about: "Running 'ipfs-kit bootstrap' with no arguments will run 'ipfs-kit bootstrap list'. A change\n\
+            takes effect when the daemon starts next. 'auto' stands for the peers that come with\n\
+            the program.",
+    subcommands: &[&LIST, &ADD, &RM],
+    run: Some(Run::Node(list)),
+    ..Command::EMPTY
+};
+
+const LIST: Command = Command {
+    name: "list",
+    tagline: "Show peers in the bootstrap list",
+    options: &[Opt::flag(
+        &["expand-auto"],
+        "Expand 'auto' placeholders; not supported yet",
+    )],
+    run: Some(Run::Node(list)),
+    ..Command::EMPTY
+};
+
+const ADD: Command = Command {
+    name: "add",
+    tagline: "Add peers to the bootstrap list",
+    arguments: &[Argument::line("peer", "A peer to add, as /ip4/1.2.3.4/tcp/4001/p2p/ID").many()],
+    run: Some(Run::Node(add)),
+    ..Command::EMPTY
+};
+
+const RM: Command = Command {
+    name: "rm",
+    tagline: "Remove peers from the bootstrap list",
+    arguments: &[Argument::word("peer", "A peer to remove").many().optional()],
+    options: &[Opt::flag(&["all"], "Remove all bootstrap peers")],
+    run: Some(Run::Node(remove)),
+    ..Command::EMPTY
+};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Peers {
+    peers: Vec<String>,
+}
+
+impl Record for Peers {
+    const NAME: &'static str = "BootstrapOutput";
+}
+
+const KEY: &str = "Bootstrap";
+const AUTO: &str = "auto";
+
+fn peers(value: &Value) -> Vec<String> {
+    let texts = value.as_array().into_iter().flatten();
+    texts.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn emit(invocation: &mut Invocation, peers: Vec<String>, before: &str) -> Result<(), Failure> {
+    let before = if invocation.quiet() { "" } else { before };
+    let text: String = peers
+        .iter()
+        .map(|peer| format!("{before}{peer}\n"))
+        .collect();
+    invocation.out.emit(
+        || Peers { peers },
+        |out| out.extend_from_slice(text.as_bytes()),
+    )
+}
+
+fn list(invocation: &mut Invocation) -> Result<(), Failure> {
+    if invocation.command().option("expand-auto").is_some() && invocation.flag("expand-auto") {
+        return Err(Failure::failed(
+            "--expand-auto is not supported yet: the list is shown as it is configured",
+        ));
+    }
+    let listed = peers(&load(invocation)?.get(KEY).map_err(Failure::failed)?);
+    emit(invocation, listed, "")
+}
+
+fn add(invocation: &mut Invocation) -> Result<(), Failure> {
+    let asked = invocation.arguments()?;
+    asked.iter().try_for_each(|peer| check(peer))?;
+    let mut file = load(invocation)?;
+    let mut listed = peers(&file.get(KEY).map_err(Failure::failed)?);
+    let new: Vec<String> = asked
+        .into_iter()
+        .filter(|peer| !listed.contains(peer))
+        .collect();
+    listed.extend(new.iter().cloned());
+    file.set(KEY, listed.into()).map_err(Failure::failed)?;
+    emit(invocation, new, "added ")
+}
+
+fn remove(invocation: &mut Invocation) -> Result<(), Failure> {
+    let asked = invocation.arguments()?;
+    let all = invocation.flag("all");
+    if asked.is_empty() && !all {
+        return Err(Failure::usage("name the peers to remove, or use --all"));
+    }
+    let mut file = load(invocation)?;
+    let listed = peers(&file.get(KEY).map_err(Failure::failed)?);
+    let (gone, kept): (Vec<String>, Vec<String>) = listed
+        .into_iter()
+        .partition(|peer| all || asked.contains(peer));
+    file.set(KEY, kept.into()).map_err(Failure::failed)?;
+    emit(invocation, gone, "removed ")
+}
+
+/// An address of a peer ends in its id.
+fn check(peer: &str) -> Result<(), Failure> {
+    let id = peer.rsplit_once("/p2p/").filter(|_| peer.starts_with('/'));
+    let fits = peer == AUTO || id.is_some_and(|(_, id)| parse_peer_id(id).is_ok());
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::failed(format_args!(
+        "invalid peer address {peer:?}: use the form /ip4/1.2.3.4/tcp/4001/p2p/ID"
+    )))
+}

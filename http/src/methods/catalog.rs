@@ -1,0 +1,93 @@
+//! `commands`: all commands, from their tables.
+
+use serde::Serialize;
+
+use crate::command::{self, Opt, Run, dashed};
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output::Record;
+
+/// `ipfs-kit commands`
+pub const COMMAND: command::Command = command::Command {
+    name: "commands",
+    tagline: "List all available commands",
+    about: "Lists all available commands (and subcommands) and exits.",
+    options: &[Opt::flag(&["flags", "f"], "Show command flags")],
+    run: Some(Run::Anywhere(run)),
+    ..command::Command::EMPTY
+};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Command {
+    name: &'static str,
+    subcommands: Vec<Command>,
+    options: Vec<Names>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Names {
+    names: &'static [&'static str],
+}
+
+impl Record for Command {
+    const NAME: &'static str = "Command";
+}
+
+impl Command {
+    fn new(command: &'static command::Command) -> Command {
+        let mut subcommands = command.subcommands.to_vec();
+        subcommands.sort_by_key(|command| command.name);
+        Command {
+            name: command.name,
+            subcommands: subcommands.into_iter().map(Command::new).collect(),
+            options: command
+                .options
+                .iter()
+                .map(|option| Names {
+                    names: option.names,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn run(invocation: &mut Invocation) -> Result<(), Failure> {
+    let flags = invocation.flag("flags");
+    // Whoever asks is told of what there is for them: the daemon serves fewer than the command line has.
+    let root = invocation.command_path()[0];
+    invocation.out.emit(
+        || Command::new(root),
+        |out| {
+            let mut lines = Vec::new();
+            push_lines(&mut lines, "", root, flags);
+            lines.sort_unstable();
+            for line in lines {
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+        },
+    )
+}
+
+fn push_lines(
+    lines: &mut Vec<String>,
+    prefix: &str,
+    command: &'static command::Command,
+    flags: bool,
+) {
+    let path = format!("{prefix}{}", command.name);
+    for option in command.options.iter().filter(|_| flags) {
+        let names: Vec<String> = option
+            .names
+            .iter()
+            .map(|name| format!("{path} {}", dashed(name)))
+            .collect();
+        lines.push(names.join(" / "));
+    }
+    for subcommand in command.subcommands {
+        push_lines(lines, &format!("{path} "), subcommand, flags);
+    }
+    lines.push(path);
+}

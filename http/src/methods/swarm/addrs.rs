@@ -1,0 +1,110 @@
+//! `swarm addrs`: the addresses of this node and of peers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use ipfs_kit_node::{Multiaddr, PeerIdentity};
+use serde::Serialize;
+
+use super::Lines;
+use crate::command::{Command, Opt, Run};
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output::Record;
+
+/// `ipfs-kit swarm addrs`
+pub const COMMAND: Command = Command {
+    name: "addrs",
+    tagline: "List known addresses. Useful for debugging",
+    about: "Lists all addresses this node is aware of.",
+    subcommands: &[&LOCAL, &LISTEN],
+    run: Some(Run::Node(known)),
+    ..Command::EMPTY
+};
+
+const LOCAL: Command = Command {
+    name: "local",
+    tagline: "List local addresses",
+    about: "Lists all local listening addresses announced to the network.",
+    options: &[Opt::flag(&["id"], "Show peer ID in addresses")],
+    run: Some(Run::Node(local)),
+    ..Command::EMPTY
+};
+
+const LISTEN: Command = Command {
+    name: "listen",
+    tagline: "List interface listening addresses",
+    run: Some(Run::Node(listen)),
+    ..Command::EMPTY
+};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Known {
+    addrs: BTreeMap<String, Vec<String>>,
+}
+
+impl Record for Known {
+    const NAME: &'static str = "addrMap";
+}
+
+fn known(invocation: &mut Invocation) -> Result<(), Failure> {
+    let node = invocation.node()?;
+    let peers = node.peers()?;
+    let known = invocation.wait(peers.addrs())?;
+    let own = invocation.wait(peers.id())?;
+    let mut addrs: BTreeMap<_, _> = known
+        .iter()
+        .map(|(peer, addresses)| (peer.to_base58(), texts(addresses)))
+        .collect();
+    addrs.insert(own.id.to_base58(), announced(&own, false));
+    let mut text = String::new();
+    for (peer, addresses) in &addrs {
+        let _ = writeln!(text, "{peer} ({})", addresses.len());
+        for address in addresses {
+            let _ = writeln!(text, "\t{address}");
+        }
+    }
+    invocation.out.emit(
+        || Known { addrs },
+        |out| out.extend_from_slice(text.as_bytes()),
+    )?;
+    invocation.close(node)
+}
+
+fn local(invocation: &mut Invocation) -> Result<(), Failure> {
+    let with_id = invocation.flag("id");
+    let node = invocation.node()?;
+    let own = invocation.wait(node.peers()?.id())?;
+    let strings = announced(&own, with_id);
+    Lines { strings }.emit(invocation)?;
+    invocation.close(node)
+}
+
+fn listen(invocation: &mut Invocation) -> Result<(), Failure> {
+    let node = invocation.node()?;
+    let addresses = invocation.wait(node.peers()?.listen_addrs())?;
+    let strings = texts(&addresses);
+    Lines { strings }.emit(invocation)?;
+    invocation.close(node)
+}
+
+fn texts(addresses: &[Multiaddr]) -> Vec<String> {
+    let mut texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    texts.sort();
+    texts
+}
+
+/// What this node tells others about where it is.
+fn announced(own: &PeerIdentity, with_id: bool) -> Vec<String> {
+    let end = format!("/p2p/{}", own.id);
+    let texts = texts(&own.addresses);
+    if with_id {
+        return texts;
+    }
+    let bare = |text: String| match text.strip_suffix(&end) {
+        Some(bare) => bare.to_owned(),
+        None => text,
+    };
+    texts.into_iter().map(bare).collect()
+}

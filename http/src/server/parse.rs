@@ -1,0 +1,258 @@
+//! From the path and the query of a request to a command with its options and arguments. No IO.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use crate::cid_style::CidStyle;
+use crate::command::{Command, Kind, Opt, Source};
+use crate::duration;
+use crate::failure::Failure;
+use crate::output::Encoding;
+use crate::request::{Common, Request};
+use crate::value::{Value, Values, parse_value};
+
+/// Where the methods are.
+pub const ROOT_PATH: &str = "/api/v0";
+
+/// Options of every command that mean something to the daemon. Others are ignored, as in Kubo.
+const GLOBALS: &[Opt] = &[
+    Opt::text(&["encoding", "enc"], ""),
+    Opt::text(&["timeout"], ""),
+    Opt::text(&["cid-base"], ""),
+    Opt::flag(&["upgrade-cidv0-in-output"], ""),
+    Opt::flag(&["offline"], ""),
+    Opt::flag(&["quiet", "q"], ""),
+];
+
+/// A request that makes sense.
+#[derive(Debug)]
+pub struct Call {
+    /// What to run.
+    pub request: Request,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// A request that makes none.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such command: 404.
+    NotFound,
+    /// An option or argument is wrong: 400 with this text.
+    Bad(String),
+}
+
+/// Reads a request for a method below `root`. `has_body` says whether files came with it.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn parse(
+    root: &'static Command,
+    path: &str,
+    query: &str,
+    has_body: bool,
+) -> Result<Call, Refusal> {
+    let path = select(root, path)?;
+    let command = path[path.len() - 1];
+    let mut options = Values::new();
+    let mut globals = Values::new();
+    let mut words = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, text) = (decode(name)?, decode(text)?);
+        if name == "arg" {
+            words.push(OsString::from(text));
+        } else if let Some(option) = command.option(&name) {
+            // A path means a file of the client, which is none of ours.
+            if option.kind != Kind::Path {
+                set(&mut options, option, &name, &text)?;
+            }
+        } else if let Some(option) = GLOBALS.iter().find(|option| option.names.contains(&&*name)) {
+            set(&mut globals, option, &name, &text)?;
+        }
+    }
+    check_arguments(command, words.len(), has_body)?;
+    let timeout = match globals.get("timeout") {
+        Some(Value::Text(text)) if !text.is_empty() => {
+            Some(duration::parse(text).map_err(Refusal::Bad)?)
+        }
+        _ => None,
+    };
+    let common = common(&globals)?;
+    Ok(Call {
+        request: Request {
+            path,
+            options,
+            words,
+            common,
+        },
+        timeout,
+    })
+}
+
+fn select(root: &'static Command, path: &str) -> Result<Vec<&'static Command>, Refusal> {
+    let words = path
+        .strip_prefix(ROOT_PATH)
+        .and_then(|path| path.strip_prefix('/'))
+        .ok_or(Refusal::NotFound)?;
+    let mut found = vec![root];
+    for word in words.split('/') {
+        let command = found[found.len() - 1].subcommand(word);
+        found.push(command.ok_or(Refusal::NotFound)?);
+    }
+    let command = found[found.len() - 1];
+    match command.run {
+        Some(run) if run.function().is_none() => Err(Refusal::NotFound),
+        _ => Ok(found),
+    }
+}
+
+fn set(values: &mut Values, option: &Opt, name: &str, text: &str) -> Result<(), Refusal> {
+    let value = parse_value(option, text.as_ref()).map_err(|_| {
+        Refusal::Bad(format!(
+            "could not convert value {text:?} to type {:?} (for option \"-{name}\")",
+            option.kind.name()
+        ))
+    })?;
+    match (values.get_mut(option.name()), value) {
+        (Some(Value::List(list)), Value::List(more)) => list.extend(more),
+        (Some(_), _) => {}
+        (None, value) => {
+            values.insert(option.name(), value);
+        }
+    }
+    Ok(())
+}
+
+fn check_arguments(command: &Command, words: usize, has_body: bool) -> Result<(), Refusal> {
+    let mut left = words;
+    for argument in command.arguments {
+        let is_file = matches!(argument.source, Source::Files | Source::FilesOnly);
+        let given = match argument.source {
+            _ if is_file => has_body,
+            Source::Lines if left == 0 => has_body,
+            _ => left > 0,
+        };
+        if argument.required && !given {
+            return Err(Refusal::Bad(if is_file {
+                format!("file argument '{}' is required", argument.name)
+            } else {
+                format!("argument {:?} is required", argument.name)
+            }));
+        }
+        left = left.saturating_sub(usize::from(!is_file));
+    }
+    Ok(())
+}
+
+fn common(globals: &Values) -> Result<Common, Refusal> {
+    let text = |name| match globals.get(name) {
+        Some(Value::Text(text)) if !text.is_empty() => Some(text.as_str()),
+        _ => None,
+    };
+    let flag = |name| match globals.get(name) {
+        Some(Value::Bool(flag)) => Some(*flag),
+        _ => None,
+    };
+    let encoding = match text("encoding") {
+        None => Encoding::Json,
+        Some(name) => Encoding::from_name(name)
+            .ok_or_else(|| Refusal::Bad(format!("invalid encoding: {name}")))?,
+    };
+    let style = CidStyle::new(text("cid-base"), flag("upgrade-cidv0-in-output"));
+    Ok(Common {
+        encoding,
+        cid_style: style.map_err(|failure: Failure| Refusal::Bad(failure.to_string()))?,
+        quiet: flag("quiet").unwrap_or_default(),
+        offline: flag("offline").unwrap_or_default(),
+        online_asked: flag("offline") == Some(false),
+    })
+}
+
+/// A part of a query without its escapes.
+fn decode(text: &str) -> Result<String, Refusal> {
+    let bad = || Refusal::Bad(format!("the query has an escape that is none: {text:?}"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || {
+                    let digit = char::from(rest.next()?).to_digit(16)?;
+                    u8::try_from(digit).ok()
+                };
+                let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
+                high << 4 | low
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::methods::ROOT;
+
+    fn ok(path: &str, query: &str) -> Call {
+        parse(&ROOT, path, query, false).unwrap()
+    }
+
+    fn refused(path: &str, query: &str) -> Refusal {
+        parse(&ROOT, path, query, false).unwrap_err()
+    }
+
+    #[test]
+    fn commands_options_and_arguments() {
+        let call = ok(
+            "/api/v0/cat",
+            "arg=%2Fipfs%2FQm+x&offset=0x10&l=3&foo=bar&arg=y",
+        );
+        assert_eq!(call.request.words, ["/ipfs/Qm x", "y"]);
+        assert_eq!(call.request.options["offset"], Value::Int(16));
+        assert_eq!(call.request.options["length"], Value::Int(3));
+        assert_eq!(call.request.common.encoding, Encoding::Json);
+        let call = ok("/api/v0/pin/ls", "stream&enc=text&timeout=1m&quiet=false");
+        assert_eq!(call.request.options["stream"], Value::Bool(true));
+        assert_eq!(call.request.common.encoding, Encoding::Text);
+        assert_eq!(call.timeout, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_kubo_refuses() {
+        for path in [
+            "/api/v0/nosuch",
+            "/api/v0/",
+            "/api/v0",
+            "/x",
+            "/api/v0/config/edit",
+        ] {
+            assert_eq!(refused(path, ""), Refusal::NotFound, "{path}");
+        }
+        let bad = |path, query| match refused(path, query) {
+            Refusal::Bad(text) => text,
+            Refusal::NotFound => String::new(),
+        };
+        assert_eq!(bad("/api/v0/cat", ""), "argument \"ipfs-path\" is required");
+        assert_eq!(bad("/api/v0/add", ""), "file argument 'path' is required");
+        assert_eq!(
+            bad("/api/v0/cat", "arg=Qm&offset=x"),
+            "could not convert value \"x\" to type \"int64\" (for option \"-offset\")"
+        );
+        assert_eq!(
+            bad("/api/v0/version", "encoding=bad"),
+            "invalid encoding: bad"
+        );
+        for query in ["arg=%", "arg=%f", "arg=%zz", "arg=%ff"] {
+            assert!(bad("/api/v0/cat", query).contains("escape"), "{query}");
+        }
+    }
+
+    #[test]
+    fn paths_of_the_client_are_not_ours() {
+        let call = parse(&ROOT, "/api/v0/add", "ignore-rules-path=/etc/passwd", true).unwrap();
+        assert!(call.request.options.is_empty());
+    }
+}

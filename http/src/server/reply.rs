@@ -1,0 +1,312 @@
+//! From the output of a command, which blocks, to a response.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{HeaderName, HeaderValue};
+use tokio::sync::mpsc;
+
+use crate::command::{Command, Reply};
+use crate::failure::Failure;
+use crate::output::{Content, Encoding, Sink};
+
+/// Pieces of output that wait for the client.
+pub const QUEUE: usize = 8;
+/// Most bytes in one piece.
+const PIECE: usize = 1 << 20;
+
+/// Trailer with the error that came after the first byte; Kubo's name.
+pub const STREAM_ERROR: HeaderName = HeaderName::from_static("x-stream-error");
+/// Trailer for our own command line: the command answered, and the answer is no.
+pub const NEGATIVE: HeaderName = HeaderName::from_static("x-negative");
+/// Trailer for our own command line: lines for standard error, escaped.
+pub const NOTES: HeaderName = HeaderName::from_static("x-notes");
+
+/// What a command sends.
+#[derive(Debug)]
+pub enum Message {
+    /// Once, before the first data.
+    Head(Head),
+    /// Some of the result.
+    Data(Bytes),
+    /// Once, at the end.
+    End(Result<(), Failure>, String),
+}
+
+/// What is known about a result before its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// `Content-Type`.
+    pub media_type: &'static str,
+    /// Records that come one after the other.
+    pub chunked: bool,
+    /// Bytes as they are.
+    pub raw: bool,
+    /// How many of them.
+    pub length: Option<u64>,
+}
+
+impl Head {
+    /// The head of a result that is empty.
+    pub fn new(command: &Command, encoding: Encoding, streamed: bool) -> Head {
+        Head {
+            media_type: media_type(encoding),
+            chunked: match command.reply {
+                Reply::One => false,
+                Reply::Many => command.option("stream").is_none() || streamed,
+                Reply::Bytes(_) => false,
+            },
+            raw: false,
+            length: None,
+        }
+    }
+}
+
+fn media_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Text | Encoding::Table => "text/plain",
+        Encoding::Json => "application/json",
+        Encoding::Xml => "application/xml",
+        Encoding::Yaml => "application/yaml",
+    }
+}
+
+/// The sending end, in the thread of the command.
+pub struct ReplySink {
+    send: mpsc::Sender<Message>,
+    head: Head,
+    reply: Reply,
+    sent: bool,
+    terminal: bool,
+}
+
+impl ReplySink {
+    /// Nothing is sent yet.
+    pub fn new(send: mpsc::Sender<Message>, head: Head, reply: Reply, terminal: bool) -> ReplySink {
+        ReplySink {
+            send,
+            head,
+            reply,
+            sent: false,
+            terminal,
+        }
+    }
+
+    fn send(&self, message: Message) -> io::Result<()> {
+        let sent = self.send.blocking_send(message);
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Sink for ReplySink {
+    fn begin(&mut self, content: Content) {
+        match (content, self.reply) {
+            (Content::Raw, reply) => {
+                self.head.raw = true;
+                if let Reply::Bytes(media_type) = reply {
+                    if self.head.media_type != "application/gzip" {
+                        self.head.media_type = media_type;
+                    }
+                } else {
+                    self.head.media_type = "text/plain";
+                }
+            }
+            (Content::Records(encoding), _) => self.head.media_type = media_type(encoding),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.sent {
+            self.sent = true;
+            self.send(Message::Head(self.head))?;
+        }
+        bytes
+            .chunks(PIECE)
+            .try_for_each(|piece| self.send(Message::Data(Bytes::copy_from_slice(piece))))
+    }
+
+    fn set_media_type(&mut self, media_type: &'static str) {
+        self.head.media_type = media_type;
+    }
+
+    fn set_length(&mut self, bytes: u64) {
+        self.head.length = Some(bytes);
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+}
+
+/// Lines beside the result, kept for the end. Bounded: who does not ask for them loses nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Notes(Rc<RefCell<String>>);
+
+impl Notes {
+    /// Most bytes that are kept, escaped they have to fit into a trailer.
+    const MAX: usize = 8 << 10;
+
+    /// Keeps a line.
+    pub fn push(&self, line: &str) {
+        let mut notes = self.0.borrow_mut();
+        if notes.len() + line.len() < Self::MAX {
+            notes.push_str(line);
+            notes.push('\n');
+        }
+    }
+
+    /// All lines.
+    pub fn take(&self) -> String {
+        self.0.take()
+    }
+}
+
+/// The body of a response. Dropped, it drops what it guards, which cancels the command.
+pub struct ReplyBody {
+    first: Option<Bytes>,
+    pieces: Option<mpsc::Receiver<Message>>,
+    end: Option<(Result<(), Failure>, String)>,
+    trailers: bool,
+    _guard: Option<Box<dyn Send + Sync>>,
+}
+
+impl ReplyBody {
+    /// A body that is all there.
+    pub fn whole(text: impl Into<Bytes>) -> ReplyBody {
+        ReplyBody {
+            first: Some(text.into()).filter(|text| !text.is_empty()),
+            pieces: None,
+            end: None,
+            trailers: false,
+            _guard: None,
+        }
+    }
+
+    /// A body that is nothing but its end.
+    pub fn ended(end: Result<(), Failure>, notes: String, trailers: bool) -> ReplyBody {
+        ReplyBody {
+            first: None,
+            pieces: None,
+            end: Some((end, notes)),
+            trailers,
+            _guard: None,
+        }
+    }
+
+    /// A body that comes. `trailers` says whether the client takes them: without, an error in the
+    /// middle breaks the connection, so that nobody takes half a result for a whole one.
+    pub fn stream(
+        pieces: mpsc::Receiver<Message>,
+        trailers: bool,
+        guard: Box<dyn Send + Sync>,
+    ) -> ReplyBody {
+        ReplyBody {
+            first: None,
+            pieces: Some(pieces),
+            end: None,
+            trailers,
+            _guard: Some(guard),
+        }
+    }
+}
+
+impl ReplyBody {
+    fn last(
+        &self,
+        end: Result<(), Failure>,
+        notes: &str,
+    ) -> Option<Result<Frame<Bytes>, io::Error>> {
+        let failed = !matches!(end, Ok(()) | Err(Failure::Reported));
+        if failed && !self.trailers {
+            let reason = end.err().map(|failure| failure.to_string());
+            return Some(Err(io::Error::other(reason.unwrap_or_default())));
+        }
+        let trailers = trailers(&end, notes);
+        if trailers.is_empty() || !self.trailers {
+            return None;
+        }
+        Some(Ok(Frame::trailers(trailers)))
+    }
+}
+
+/// The trailers that say how a command ended; none when it just ended.
+pub fn trailers(end: &Result<(), Failure>, notes: &str) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    match end {
+        Ok(()) => {}
+        Err(Failure::Reported) => {
+            map.insert(NEGATIVE, HeaderValue::from_static("1"));
+        }
+        Err(failure) => {
+            // As Go's server: a header is one line.
+            let line: String = failure
+                .to_string()
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            if let Ok(value) = HeaderValue::from_bytes(line.as_bytes()) {
+                map.insert(STREAM_ERROR, value);
+            }
+        }
+    }
+    if !notes.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&crate::client::escape(notes))
+    {
+        map.insert(NOTES, value);
+    }
+    map
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Some((end, notes)) = self.end.take() {
+            return Poll::Ready(self.last(end, &notes));
+        }
+        let Some(pieces) = &mut self.pieces else {
+            return Poll::Ready(None);
+        };
+        match std::task::ready!(pieces.poll_recv(context)) {
+            Some(Message::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Message::Head(_)) => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
+            Some(Message::End(end, notes)) => {
+                self.pieces = None;
+                Poll::Ready(self.last(end, &notes))
+            }
+            // The thread of the command is gone without a word: it has panicked.
+            None => {
+                self.pieces = None;
+                Poll::Ready(Some(Err(io::Error::other("the command broke off"))))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (
+            &self.first,
+            self.is_end_stream() || self.pieces.is_none() && self.end.is_none(),
+        ) {
+            (Some(first), true) => SizeHint::with_exact(first.len() as u64),
+            (None, true) => SizeHint::with_exact(0),
+            (_, false) => SizeHint::default(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.pieces.is_none() && self.end.is_none()
+    }
+}

@@ -1,0 +1,117 @@
+//! A daemon that answers RPC.
+
+use crate::Peer;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a call may take whose caller does not say.
+const CALL: Duration = Duration::from_secs(600);
+
+/// The daemon of one side, killed when dropped.
+pub struct Daemon {
+    child: Child,
+    address: String,
+}
+
+impl Daemon {
+    /// Starts the daemon of `peer` with `options` and waits until its RPC answers.
+    pub fn start(peer: &Peer, options: &[&str]) -> Result<Self> {
+        let child = peer
+            .command(["daemon"])
+            .args(options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut daemon = Self {
+            child,
+            address: String::new(),
+        };
+        let start = Instant::now();
+        while daemon.address.is_empty() || TcpStream::connect(&daemon.address).is_err() {
+            ensure!(
+                start.elapsed() < Duration::from_secs(30),
+                "the daemon does not start"
+            );
+            if let Some(status) = daemon.child.try_wait()? {
+                bail!("the daemon ended with {status}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            // A multiaddr: /ip4/127.0.0.1/tcp/PORT.
+            let api = fs::read_to_string(peer.repo().join("api")).unwrap_or_default();
+            if let Some(port) = api
+                .trim()
+                .rsplit('/')
+                .next()
+                .filter(|port| !port.is_empty())
+            {
+                daemon.address = format!("127.0.0.1:{port}");
+            }
+        }
+        Ok(daemon)
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Every JSON value of the answer to one call.
+    pub fn post(&self, call: &str) -> Result<Vec<Value>> {
+        self.post_within(call, CALL)
+    }
+
+    /// As [`Daemon::post`], given up after `limit`.
+    pub fn post_within(&self, call: &str, limit: Duration) -> Result<Vec<Value>> {
+        let deadline = Instant::now() + limit;
+        let mut stream = TcpStream::connect(&self.address)?;
+        // HTTP/1.0: the body ends with the connection, in one piece.
+        write!(
+            stream,
+            "POST /api/v0/{call} HTTP/1.0\r\nHost: {}\r\n\r\n",
+            self.address
+        )?;
+        let answer = read_until(&mut stream, deadline)
+            .with_context(|| format!("no answer to {call} within {} s", limit.as_secs()))?;
+        let body = answer
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .context("no end of the HTTP head")?;
+        ensure!(
+            answer.starts_with(b"HTTP/1.0 200"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        let values = serde_json::Deserializer::from_slice(&answer[body..]).into_iter();
+        values
+            .collect::<Result<_, _>>()
+            .context("the answer is no JSON")
+    }
+}
+
+/// Reads to the end of the stream, which must come before `deadline`.
+fn read_until(stream: &mut TcpStream, deadline: Instant) -> std::io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        // A timeout of zero would mean none.
+        let left = deadline.saturating_duration_since(Instant::now());
+        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        match stream.read(&mut piece)? {
+            0 => return Ok(answer),
+            length => answer.extend_from_slice(&piece[..length]),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // The repo goes away with the test: there is nothing to save.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

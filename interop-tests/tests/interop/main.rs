@@ -1,0 +1,22 @@
+//! The built binary against Kubo: the same CIDs, the same files, the same answers.
+//!
+//! One test binary: a new area is a new module. `cargo xtask test interop` builds both sides.
+
+mod cars;
+mod dags;
+mod dht;
+mod gateways;
+mod gossip;
+mod helia;
+mod inputs;
+mod matrix;
+mod network;
+mod online;
+mod private;
+mod records;
+mod relay;
+mod reports;
+mod rpc;
+mod trees;
+mod tunnels;
+mod vectors;

@@ -1,0 +1,395 @@
+//! The repo's own `config` file.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{ConfigError, defaults, document, keys, profile};
+
+/// The `config` file of one repo, for reading and changing it without opening the repo.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    document: Value,
+}
+
+/// What [`ConfigFile::apply_profile`] changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The document before, without secrets.
+    pub before: Value,
+    /// The document after, without secrets.
+    pub after: Value,
+}
+
+/// The document that `init` writes: the defaults, what `given` (JSON text) says over them, the profiles.
+///
+/// # Errors
+/// As [`ConfigFile::replace`] and [`ConfigFile::apply_profile`].
+pub(crate) fn initial_document(
+    given: Option<&str>,
+    profiles: &[String],
+) -> Result<Value, ConfigError> {
+    let mut config = Value::Object(Map::from_iter([(
+        "Identity".to_owned(),
+        Value::Object(Map::new()),
+    )]));
+    document::merge(&mut config, &defaults::document());
+    if let Some(text) = given {
+        document::merge(&mut config, &parse(text)?);
+    }
+    for name in profiles {
+        profile::apply(&mut config, name)?;
+    }
+    keys::check_document(&config)?;
+    Ok(config)
+}
+
+impl ConfigFile {
+    /// Reads the `config` of the repo at `repo`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Io`] when it cannot be read, [`ConfigError::BadFile`] when it is no JSON object.
+    pub fn load(repo: &Path) -> Result<Self, ConfigError> {
+        let path = repo.join("config");
+        let text = fs::read_to_string(&path).map_err(|source| ConfigError::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let document = parse(&text).map_err(|error| ConfigError::BadFile {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self { path, document })
+    }
+
+    /// Writes a new file; there must be none yet.
+    pub(crate) fn create(repo: &Path, document: Value) -> Result<Self, ConfigError> {
+        let file = Self {
+            path: repo.join("config"),
+            document,
+        };
+        file.save()?;
+        Ok(file)
+    }
+
+    /// Where the file is, for an editor.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The document with everything in it, the private key too.
+    pub(crate) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// A value by dotted key.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoKey`] with the part of the key that is not there; [`ConfigError::PrivateKey`].
+    pub fn get(&self, key: &str) -> Result<Value, ConfigError> {
+        refuse_secrets(key)?;
+        let value = document::get(&self.document, key).map_err(ConfigError::NoKey)?;
+        let whole = Value::Object(Map::from_iter([(key.to_owned(), value.clone())]));
+        Ok(match document::scrubbed(&whole) {
+            Value::Object(map) => map
+                .into_iter()
+                .next()
+                .map(|(_, value)| value)
+                .unwrap_or(Value::Null),
+            value => value,
+        })
+    }
+
+    /// Sets a value by dotted key and saves the file whole or not at all. Returns the value as stored.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownKey`], [`ConfigError::BadValue`] or [`ConfigError::PrivateKey`]; nothing is saved then.
+    pub fn set(&mut self, key: &str, value: Value) -> Result<Value, ConfigError> {
+        refuse_secrets(key)?;
+        if key.eq_ignore_ascii_case("Identity.PeerID") {
+            let own = document::get(&self.document, "Identity.PeerID").ok();
+            return if own == Some(&value) {
+                Ok(value)
+            } else {
+                Err(ConfigError::ForeignPeerId)
+            };
+        }
+        keys::check(key, &value)?;
+        let mut changed = self.document.clone();
+        document::set(&mut changed, key, value)?;
+        self.store(changed)?;
+        self.get(key)
+    }
+
+    /// Gives the node another identity; only a rotation of keys does that.
+    pub(crate) fn set_identity(&mut self, peer_id: &str, private: &str) -> Result<(), ConfigError> {
+        let mut changed = self.document.clone();
+        document::set(&mut changed, "Identity.PeerID", peer_id.into())?;
+        document::set(&mut changed, "Identity.PrivKey", private.into())?;
+        self.store(changed)
+    }
+
+    /// The document without secrets.
+    pub fn show(&self) -> Value {
+        document::scrubbed(&self.document)
+    }
+
+    /// Replaces the document by another, keeping the identity and the credentials.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadDocument`], [`ConfigError::BadValue`], [`ConfigError::PrivateKeyInReplacement`]; nothing is
+    /// saved then.
+    pub fn replace(&mut self, text: &str) -> Result<(), ConfigError> {
+        let mut new = parse(text)?;
+        if document::get(&new, "Identity.PrivKey")
+            .is_ok_and(|key| key.as_str().is_none_or(|text| !text.is_empty()))
+        {
+            return Err(ConfigError::PrivateKeyInReplacement);
+        }
+        keys::check_document(&new)?;
+        for kept in ["Identity", "API.Authorizations"] {
+            if let Ok(value) = document::get(&self.document, kept) {
+                document::set(&mut new, kept, value.clone())?;
+            }
+        }
+        self.keep_service_credentials(&mut new)?;
+        self.store(new)
+    }
+
+    /// Applies a profile; with `dry_run` nothing is saved. The file before is kept beside it as
+    /// `config-pre-NAME-TIME`.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoProfile`], [`ConfigError::ProfileRefused`].
+    pub fn apply_profile(
+        &mut self,
+        name: &str,
+        dry_run: bool,
+    ) -> Result<ProfileChange, ConfigError> {
+        let mut changed = self.document.clone();
+        profile::apply(&mut changed, name)?;
+        let change = ProfileChange {
+            before: self.show(),
+            after: document::scrubbed(&changed),
+        };
+        if !dry_run {
+            let seconds = std::time::SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |elapsed| elapsed.as_nanos());
+            let backup = self
+                .path
+                .with_file_name(format!("config-pre-{name}-{seconds}"));
+            write_whole(&backup, &self.document)?;
+            self.store(changed)?;
+        }
+        Ok(change)
+    }
+
+    fn store(&mut self, document: Value) -> Result<(), ConfigError> {
+        write_whole(&self.path, &document)?;
+        self.document = document;
+        Ok(())
+    }
+
+    fn save(&self) -> Result<(), ConfigError> {
+        write_whole(&self.path, &self.document)
+    }
+
+    /// The set of pinning services may not change by replacement, nor their keys.
+    fn keep_service_credentials(&self, new: &mut Value) -> Result<(), ConfigError> {
+        const SERVICES: &str = "Pinning.RemoteServices";
+        let names = |document: &Value| -> Vec<String> {
+            let mut names: Vec<String> = document::get(document, SERVICES)
+                .ok()
+                .and_then(Value::as_object)
+                .map(|map| map.keys().cloned().collect())
+                .unwrap_or_default();
+            names.sort();
+            names
+        };
+        let (old_names, new_names) = (names(&self.document), names(new));
+        if old_names != new_names {
+            let reason =
+                "cannot add or remove remote pinning services with 'config replace'".to_owned();
+            return Err(ConfigError::BadValue {
+                key: SERVICES.to_owned(),
+                reason,
+            });
+        }
+        for name in old_names {
+            let old = &self.document["Pinning"]["RemoteServices"][&name]["API"];
+            let new_api = &mut new["Pinning"]["RemoteServices"][&name]["API"];
+            let changed = |field: &str| {
+                let given = new_api
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                !given.is_empty() && Some(given) != old.get(field).and_then(Value::as_str)
+            };
+            if changed("Key") || changed("Endpoint") {
+                let reason = "cannot change remote pinning services api info with 'config replace'"
+                    .to_owned();
+                return Err(ConfigError::BadValue {
+                    key: SERVICES.to_owned(),
+                    reason,
+                });
+            }
+            *new_api = old.clone();
+        }
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Result<Value, ConfigError> {
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(ConfigError::BadDocument("it is no JSON object".to_owned())),
+        Err(error) => Err(ConfigError::BadDocument(error.to_string())),
+    }
+}
+
+fn refuse_secrets(key: &str) -> Result<(), ConfigError> {
+    let lower = key.to_ascii_lowercase();
+    let parts: Vec<&str> = lower.split('.').collect();
+    match parts.as_slice() {
+        ["identity"] | ["identity", "privkey", ..] => Err(ConfigError::PrivateKey),
+        ["pinning", "remoteservices", _, "api", "key", ..] => Err(ConfigError::PinningCredentials),
+        ["pinning"] | ["pinning", "remoteservices"] | ["pinning", "remoteservices", _] => {
+            Err(ConfigError::PinningCredentials)
+        }
+        ["pinning", "remoteservices", _, "api"] => Err(ConfigError::PinningCredentials),
+        _ => Ok(()),
+    }
+}
+
+/// Writes beside the file, syncs, renames over it, syncs the directory: after a crash the file is the old or the new.
+fn write_whole(path: &Path, document: &Value) -> Result<(), ConfigError> {
+    let io = |source| ConfigError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let mut text =
+        serde_json::to_string_pretty(document).map_err(|error| io(io::Error::other(error)))?;
+    text.push('\n');
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension(format!("new-{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    write().map_err(|source| {
+        // The temporary file may not even exist; the write error is what matters.
+        let _ = fs::remove_file(&temporary);
+        io(source)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn file() -> (tempfile::TempDir, ConfigFile) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut document = initial_document(None, &["test".to_owned()]).unwrap();
+        document["Identity"] = json!({"PeerID": "12D3", "PrivKey": "secret"});
+        let file = ConfigFile::create(dir.path(), document).unwrap();
+        (dir, file)
+    }
+
+    #[test]
+    fn get_and_set_as_kubo() {
+        let (dir, mut file) = file();
+        assert_eq!(file.get("Datastore.StorageMax").unwrap(), json!("10GB"));
+        assert_eq!(
+            file.get("Nope").unwrap_err().to_string(),
+            "failed to get config value: \"Nope not found\""
+        );
+        assert_eq!(
+            file.get("datastore.x").unwrap_err().to_string(),
+            "failed to get config value: \"datastore not found\""
+        );
+        file.set("Swarm.ConnMgr.LowWater", json!(5)).unwrap();
+        let again = ConfigFile::load(dir.path()).unwrap();
+        assert_eq!(again.get("Swarm.ConnMgr").unwrap(), json!({"LowWater": 5}));
+        let error = file.set("Foo.Bar", json!("3")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "failed to set config value: Foo.Bar not found (maybe use --json?)"
+        );
+        assert!(file.set("Import.CidVersion", json!("x")).is_err());
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(file.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
+    }
+
+    #[test]
+    fn the_private_key_is_never_shown_set_or_replaced() {
+        let (dir, mut file) = file();
+        for key in ["Identity", "identity.privkey", "Identity.PrivKey"] {
+            assert!(
+                matches!(file.get(key), Err(ConfigError::PrivateKey)),
+                "{key}"
+            );
+            assert!(
+                matches!(file.set(key, json!("x")), Err(ConfigError::PrivateKey)),
+                "{key}"
+            );
+        }
+        assert!(!file.show().to_string().contains("secret"));
+        assert!(matches!(
+            file.set("Identity.PeerID", json!("other")),
+            Err(ConfigError::ForeignPeerId)
+        ));
+        let shown = file.show().to_string();
+        assert!(matches!(
+            file.replace(r#"{"Identity": {"PrivKey": "mine"}}"#),
+            Err(ConfigError::PrivateKeyInReplacement)
+        ));
+        file.replace(&shown).unwrap();
+        let on_disk = fs::read_to_string(dir.path().join("config")).unwrap();
+        assert!(on_disk.contains("secret"), "the key is kept");
+        assert!(matches!(
+            file.replace("[1]"),
+            Err(ConfigError::BadDocument(_))
+        ));
+        assert!(matches!(
+            file.replace("{"),
+            Err(ConfigError::BadDocument(_))
+        ));
+    }
+
+    #[test]
+    fn profiles_are_applied_with_a_backup_or_dry() {
+        let (dir, mut file) = file();
+        let change = file.apply_profile("unixfs-v1-2025", true).unwrap();
+        assert_eq!(change.after["Import"]["CidVersion"], json!(1));
+        assert_eq!(file.get("Import.CidVersion").unwrap(), Value::Null);
+        file.apply_profile("unixfs-v1-2025", false).unwrap();
+        assert_eq!(file.get("Import.CidVersion").unwrap(), json!(1));
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "the config and its backup"
+        );
+    }
+}

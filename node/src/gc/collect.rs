@@ -1,0 +1,115 @@
+//! One garbage collection.
+
+use ipfs_kit_blockstore::cid::{Cid, Multihash};
+use ipfs_kit_blockstore::codec;
+use ipfs_kit_blockstore::store::{BlockInfo, Deletion, Position, StoreError, Sweep};
+
+use super::mark::Mark;
+use super::{GcEvent, GcReport};
+use rustc_hash::FxHashSet;
+
+use crate::error::{Emit, Error, Result};
+use crate::node::Node;
+use crate::pins;
+use crate::walk::{Visitor, walk};
+
+/// Blocks looked at in one go; nothing is locked in between.
+const PAGE: usize = 8192;
+
+/// A segment file is written anew when more than this share of it is dead.
+const COMPACT_RATIO: f64 = 0.5;
+
+/// Removes what no pin reaches and nothing uses.
+pub fn collect(node: &Node, emit: Emit<'_, GcEvent>) -> Result<GcReport> {
+    node.check_writable()?;
+    let sweep = node.store().sweep();
+    let mut report = GcReport::default();
+    let mark = mark_pins(node, &mut |error| {
+        report.damaged += 1;
+        emit(GcEvent::Damaged(error)).map_err(Error::Output)
+    })?;
+    report.live_blocks = mark.len() as u64;
+    let swept = delete_unmarked(node, &sweep, &mark, &mut report, emit);
+    // What was deleted so far is made durable also when the receiver of the events is gone.
+    sweep.finish()?;
+    swept?;
+    match node.store().compact(COMPACT_RATIO) {
+        // Too full to write the living blocks of a file anew: what was removed is removed, and the next collection tries
+        // again.
+        Err(StoreError::DiskFull { .. } | StoreError::StorageFull { .. }) => {}
+        done => {
+            done?;
+        }
+    }
+    Ok(report)
+}
+
+/// Finds everything that pins reach. Blocks that cannot be read go to `bad`.
+pub(super) fn mark_pins(node: &Node, bad: &mut dyn FnMut(Error) -> Result<()>) -> Result<Mark> {
+    struct Marking<'a> {
+        bad: &'a mut dyn FnMut(Error) -> Result<()>,
+        /// A missing block is told once, however many links lead to it.
+        told: FxHashSet<Cid>,
+    }
+    impl Visitor for Marking<'_> {
+        fn look(&mut self, node: &Node, cid: &Cid) -> Result<Option<BlockInfo>> {
+            // A quarantined block is marked, so that it stays for a repair.
+            Ok(node.store().info(cid.hash())?)
+        }
+
+        fn found(&mut self, _: &Cid, _: &BlockInfo) -> Result<()> {
+            Ok(())
+        }
+
+        fn bad(&mut self, cid: &Cid, error: Error) -> Result<()> {
+            if self.told.insert(cid.clone()) {
+                (self.bad)(error)
+            } else {
+                Ok(())
+            }
+        }
+    }
+    let mut marking = Marking {
+        bad,
+        told: FxHashSet::default(),
+    };
+    let mut mark = Mark::new();
+    pins::for_each(node, &mut |pin| {
+        mark.add_root(pin.cid, pin.recursive);
+        walk(node, &mut mark, &mut marking)
+    })?;
+    Ok(mark)
+}
+
+fn delete_unmarked(
+    node: &Node,
+    sweep: &Sweep,
+    mark: &Mark,
+    report: &mut GcReport,
+    emit: Emit<'_, GcEvent>,
+) -> Result<()> {
+    let mut after: Option<Multihash> = None;
+    loop {
+        node.cancel().check()?;
+        let page = node.store().list(after.as_ref(), PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        let dead =
+            |info: &BlockInfo| !sweep.is_protected(info.position) && !mark.is_marked(info.position);
+        let (victims, sizes): (Vec<(Multihash, Position)>, Vec<u32>) = page
+            .into_iter()
+            .filter(|(_, info)| dead(info))
+            .map(|(hash, info)| ((hash, info.position), info.len))
+            .unzip();
+        let outcomes = sweep.delete(&victims)?;
+        for (((hash, _), size), outcome) in victims.into_iter().zip(sizes).zip(outcomes) {
+            if outcome == Deletion::Deleted {
+                report.removed_blocks += 1;
+                report.removed_bytes += u64::from(size);
+                emit(GcEvent::Removed(Cid::v1(codec::RAW, hash))).map_err(Error::Output)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+mod network;
+mod publishing;
+mod records;
+mod resolving;

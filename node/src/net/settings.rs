@@ -1,0 +1,517 @@
+//! The network's part of the configuration, read once when the node goes online. Keys and defaults are Kubo's.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use libp2p::multiaddr::Protocol;
+use libp2p::pnet::PreSharedKey;
+use libp2p::{Multiaddr, PeerId};
+use serde_json::Value;
+
+use super::NetError;
+use super::filter::IpRange;
+use super::limits::{self, BandwidthLimits, Caps};
+use crate::config::Config;
+use crate::delegated::DelegatedSettings;
+use crate::retrieval::RetrievalSettings;
+
+/// An encryption of byte streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityKind {
+    /// TLS 1.3 with the peer's key in the certificate.
+    Tls,
+    /// Noise XX.
+    Noise,
+}
+
+/// `Swarm.Transports.Network`.
+#[derive(Clone, Debug)]
+pub struct Transports {
+    pub tcp: bool,
+    pub quic: bool,
+    pub websocket: bool,
+    pub relay: bool,
+}
+
+/// `Swarm.ConnMgr`.
+#[derive(Clone, Debug)]
+pub struct ConnSettings {
+    /// Connections are trimmed down to this number.
+    pub low: usize,
+    /// Trimming starts above this number; `None` never trims.
+    pub high: Option<usize>,
+    /// Younger connections are left alone.
+    pub grace: Duration,
+    /// Between two looks.
+    pub silence: Duration,
+}
+
+/// `Routing.Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoutingMode {
+    /// No DHT.
+    Off,
+    /// Asks and never answers.
+    Client,
+    /// Answers, whether reachable or not.
+    Server,
+    /// Answers once it is known to be reachable.
+    Auto,
+}
+
+/// `Swarm.RelayService`.
+#[derive(Clone, Debug)]
+pub struct RelayService {
+    pub reservations: usize,
+    pub circuits: usize,
+    pub ttl: Duration,
+    pub duration: Duration,
+    pub bytes: u64,
+}
+
+/// `Pubsub`.
+#[derive(Clone, Debug)]
+pub struct PubsubSettings {
+    /// How long a message counts as seen.
+    pub seen: Duration,
+}
+
+/// Everything the network is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listen: Vec<Multiaddr>,
+    pub announce: Vec<Multiaddr>,
+    pub append_announce: Vec<Multiaddr>,
+    pub no_announce: Vec<NoAnnounce>,
+    pub filters: Vec<IpRange>,
+    pub transports: Transports,
+    pub security: Vec<SecurityKind>,
+    pub private_network: Option<PreSharedKey>,
+    pub connections: ConnSettings,
+    pub caps: Caps,
+    pub bandwidth: BandwidthLimits,
+    pub bandwidth_told: bool,
+    pub routing: RoutingMode,
+    pub delegated: DelegatedSettings,
+    pub retrieval: RetrievalSettings,
+    /// Where the DHTs' records are kept; `None`: in memory.
+    pub records: Option<PathBuf>,
+    pub loopback_on_lan: bool,
+    pub bootstrap: Vec<Multiaddr>,
+    pub peering: Vec<(PeerId, Vec<Multiaddr>)>,
+    pub mdns: bool,
+    pub pubsub: Option<PubsubSettings>,
+    pub relay_client: bool,
+    pub static_relays: Vec<Multiaddr>,
+    pub relay_service: Option<RelayService>,
+    pub hole_punching: bool,
+    pub autonat_service: bool,
+    pub port_mapping: bool,
+    /// `Experimental.Libp2pStreamMounting`.
+    pub mounting: bool,
+    pub bitswap: bool,
+    pub bitswap_server: bool,
+    pub agent: String,
+    /// What of the configuration has no effect, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One entry of `Addresses.NoAnnounce`.
+#[derive(Clone, Debug)]
+pub enum NoAnnounce {
+    Exact(Multiaddr),
+    Range(IpRange),
+}
+
+/// Where a node without `Bootstrap` of its own begins: the public network's well-known peers.
+const BOOTSTRAP: &[&str] = &[
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
+    "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
+    "/ip4/104.131.131.82/udp/4001/quic-v1/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
+];
+
+impl Settings {
+    /// Reads the merged configuration and the repo's `swarm.key`.
+    pub fn read(config: &Config, repo: Option<&Path>) -> Result<Self, NetError> {
+        let mut warnings = Vec::new();
+        let private_network = repo.map_or(Ok(None), swarm_key)?;
+        let on = |key: &str, default: bool| config.flag(key).unwrap_or(default);
+        let transports = Transports {
+            tcp: on("Swarm.Transports.Network.TCP", true),
+            quic: on("Swarm.Transports.Network.QUIC", true),
+            websocket: on("Swarm.Transports.Network.Websocket", true),
+            relay: on("Swarm.Transports.Network.Relay", true),
+        };
+        let relay_client = transports.relay && on("Swarm.RelayClient.Enabled", true);
+        let public = private_network.is_none();
+        let connections = connections(config)?;
+        let bootstrap = bootstrap(config, public)?;
+        let settings = Self {
+            listen: listen_addresses(config, &transports, public, &mut warnings)?,
+            announce: addresses(config, "Addresses.Announce")?,
+            append_announce: addresses(config, "Addresses.AppendAnnounce")?,
+            no_announce: no_announce(config)?,
+            filters: filters(config)?,
+            security: security(config)?,
+            private_network,
+            caps: limits::caps(config, connections.high, &mut warnings)?,
+            connections,
+            bandwidth: limits::bandwidth(config)?,
+            bandwidth_told: !on("Swarm.DisableBandwidthMetrics", false),
+            routing: routing(config)?,
+            delegated: DelegatedSettings::read(config, public && !bootstrap.is_empty())?,
+            retrieval: RetrievalSettings::read(config)?,
+            records: repo.map(|repo| repo.join("dht.redb")),
+            loopback_on_lan: on("Routing.LoopbackAddressesOnLanDHT", false),
+            bootstrap,
+            peering: peering(config)?,
+            mdns: on("Discovery.MDNS.Enabled", true) && public,
+            pubsub: on("Pubsub.Enabled", false).then(|| PubsubSettings {
+                seen: config
+                    .duration("Pubsub.SeenMessagesTTL")
+                    .unwrap_or(Duration::from_secs(120)),
+            }),
+            relay_client,
+            static_relays: addresses(config, "Swarm.RelayClient.StaticRelays")?,
+            relay_service: on("Swarm.RelayService.Enabled", false).then(|| relay_service(config)),
+            hole_punching: relay_client && on("Swarm.EnableHolePunching", true),
+            autonat_service: config.text("AutoNAT.ServiceMode") != Some("disabled"),
+            port_mapping: !on("Swarm.DisableNatPortMap", false),
+            mounting: on("Experimental.Libp2pStreamMounting", false),
+            bitswap: on("Bitswap.Libp2pEnabled", true),
+            bitswap_server: on("Bitswap.ServerEnabled", true),
+            agent: agent(config),
+            transports,
+            warnings: Vec::new(),
+        };
+        Ok(Self {
+            warnings,
+            ..settings
+        })
+    }
+}
+
+fn agent(config: &Config) -> String {
+    let own = concat!("ipfs-kit/", env!("CARGO_PKG_VERSION"));
+    match config.text("Version.AgentSuffix") {
+        Some(suffix) if !suffix.is_empty() => format!("{own}/{suffix}"),
+        _ => own.to_owned(),
+    }
+}
+
+fn swarm_key(repo: &Path) -> Result<Option<PreSharedKey>, NetError> {
+    let path = repo.join("swarm.key");
+    let bad = |reason: String| NetError::BadSwarmKey {
+        path: path.display().to_string(),
+        reason,
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.parse().map(Some).map_err(|error| {
+            bad(format!(
+                "{error:?}: it takes three lines, /key/swarm/psk/1.0.0/, /base16/ and 64 hexadecimal digits"
+            ))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn texts<'a>(config: &'a Config, key: &str) -> impl Iterator<Item = &'a str> {
+    let list = config.get(key).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn parse(key: &'static str, text: &str) -> Result<Multiaddr, NetError> {
+    text.parse()
+        .map_err(|error: libp2p::multiaddr::Error| NetError::BadSetting {
+            key,
+            reason: format!("{text:?} is no address: {error}"),
+        })
+}
+
+fn addresses(config: &Config, key: &'static str) -> Result<Vec<Multiaddr>, NetError> {
+    texts(config, key).map(|text| parse(key, text)).collect()
+}
+
+/// Addresses of kinds that this node does not have are left out with a warning: Kubo's configuration names more.
+fn listen_addresses(
+    config: &Config,
+    transports: &Transports,
+    public: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Multiaddr>, NetError> {
+    let mut listen = Vec::new();
+    for text in texts(config, "Addresses.Swarm") {
+        // A kind that the address library does not know is one that this node does not have.
+        let address = match text.parse::<Multiaddr>() {
+            Ok(address) => address,
+            Err(_)
+                if ["webtransport", "webrtc"]
+                    .iter()
+                    .any(|kind| text.contains(kind)) =>
+            {
+                warnings.push(format!("not listening on {text}: no such transport here"));
+                continue;
+            }
+            Err(_) => parse("Addresses.Swarm", text)?,
+        };
+        match kind_of(&address) {
+            Some(Kind::Tcp) if transports.tcp => listen.push(address),
+            Some(Kind::WebSocket) if transports.websocket => listen.push(address),
+            Some(Kind::Quic) if transports.quic && public => listen.push(address),
+            Some(Kind::Relay) if transports.relay => listen.push(address),
+            Some(Kind::Quic) if !public => {
+                warnings.push(format!(
+                    "not listening on {text}: a private network has no QUIC"
+                ));
+            }
+            Some(kind) => {
+                warnings.push(format!("not listening on {text}: {kind:?} is switched off"))
+            }
+            None => warnings.push(format!("not listening on {text}: no such transport here")),
+        }
+    }
+    Ok(listen)
+}
+
+/// What carries an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Tcp,
+    WebSocket,
+    Quic,
+    Relay,
+}
+
+/// The transport of an address; `None` when this node has none for it.
+pub fn kind_of(address: &Multiaddr) -> Option<Kind> {
+    let mut kind = None;
+    for part in address {
+        kind = match part {
+            Protocol::Tcp(_) => Some(Kind::Tcp),
+            Protocol::QuicV1 => Some(Kind::Quic),
+            Protocol::Ws(_) | Protocol::Wss(_) => Some(Kind::WebSocket),
+            Protocol::P2pCircuit => Some(Kind::Relay),
+            Protocol::WebTransport | Protocol::WebRTCDirect | Protocol::Quic => return None,
+            _ => kind,
+        };
+    }
+    kind
+}
+
+fn no_announce(config: &Config) -> Result<Vec<NoAnnounce>, NetError> {
+    const KEY: &str = "Addresses.NoAnnounce";
+    texts(config, KEY)
+        .map(|text| match IpRange::parse(text) {
+            Some(range) => Ok(NoAnnounce::Range(range)),
+            None => parse(KEY, text).map(NoAnnounce::Exact),
+        })
+        .collect()
+}
+
+fn filters(config: &Config) -> Result<Vec<IpRange>, NetError> {
+    texts(config, "Swarm.AddrFilters")
+        .map(|text| {
+            IpRange::parse(text).ok_or_else(|| NetError::BadSetting {
+                key: "Swarm.AddrFilters",
+                reason: format!("{text:?} is no range such as /ip4/10.0.0.0/ipcidr/8"),
+            })
+        })
+        .collect()
+}
+
+fn security(config: &Config) -> Result<Vec<SecurityKind>, NetError> {
+    let mut order = Vec::new();
+    let choices = [
+        ("Swarm.Transports.Security.TLS", SecurityKind::Tls, 100),
+        ("Swarm.Transports.Security.Noise", SecurityKind::Noise, 200),
+    ];
+    for (key, kind, default) in choices {
+        if config.flag(key) != Some(false) {
+            order.push((config.integer(key).unwrap_or(default), kind));
+        }
+    }
+    if order.is_empty() {
+        return Err(NetError::BadSetting {
+            key: "Swarm.Transports.Security",
+            reason: "both TLS and Noise are switched off: peers cannot connect".to_owned(),
+        });
+    }
+    order.sort_by_key(|(priority, _)| *priority);
+    Ok(order.into_iter().map(|(_, kind)| kind).collect())
+}
+
+fn connections(config: &Config) -> Result<ConnSettings, NetError> {
+    let number = |key: &str, default: u64| {
+        usize::try_from(config.integer(key).unwrap_or(default)).unwrap_or(usize::MAX)
+    };
+    let trims = match config.text("Swarm.ConnMgr.Type") {
+        None | Some("" | "basic") => true,
+        Some("none") => false,
+        Some(other) => {
+            return Err(NetError::BadSetting {
+                key: "Swarm.ConnMgr.Type",
+                reason: format!("{other:?} is neither basic nor none"),
+            });
+        }
+    };
+    let low = number("Swarm.ConnMgr.LowWater", 32);
+    let high = number("Swarm.ConnMgr.HighWater", 96);
+    if trims && high < low {
+        return Err(NetError::BadSetting {
+            key: "Swarm.ConnMgr.HighWater",
+            reason: format!("{high} is below LowWater, {low}"),
+        });
+    }
+    let seconds =
+        |key: &str, default: u64| config.duration(key).unwrap_or(Duration::from_secs(default));
+    Ok(ConnSettings {
+        low,
+        high: trims.then_some(high),
+        grace: seconds("Swarm.ConnMgr.GracePeriod", 20),
+        silence: seconds("Swarm.ConnMgr.SilencePeriod", 10),
+    })
+}
+
+fn routing(config: &Config) -> Result<RoutingMode, NetError> {
+    match config.text("Routing.Type").unwrap_or("auto") {
+        "none" | "delegated" => Ok(RoutingMode::Off),
+        "dhtclient" | "autoclient" => Ok(RoutingMode::Client),
+        "dhtserver" => Ok(RoutingMode::Server),
+        "dht" | "auto" | "" => Ok(RoutingMode::Auto),
+        other => Err(NetError::BadSetting {
+            key: "Routing.Type",
+            reason: format!(
+                "{other:?} is not one of auto, autoclient, dht, dhtclient, dhtserver, delegated, none"
+            ),
+        }),
+    }
+}
+
+fn bootstrap(config: &Config, public: bool) -> Result<Vec<Multiaddr>, NetError> {
+    let mut peers = Vec::new();
+    for text in texts(config, "Bootstrap") {
+        match text {
+            // The public peers have no business in a private network and would not answer.
+            "auto" if !public => {}
+            "auto" => {
+                for text in BOOTSTRAP {
+                    peers.push(parse("Bootstrap", text)?);
+                }
+            }
+            text => {
+                let address = parse("Bootstrap", text)?;
+                if super::peers::split_peer(&address).1.is_none() {
+                    return Err(NetError::BadSetting {
+                        key: "Bootstrap",
+                        reason: format!("{text} names no peer: it must end with /p2p/ID"),
+                    });
+                }
+                peers.push(address);
+            }
+        }
+    }
+    Ok(peers)
+}
+
+fn peering(config: &Config) -> Result<Vec<(PeerId, Vec<Multiaddr>)>, NetError> {
+    const KEY: &str = "Peering.Peers";
+    let bad = |reason: String| NetError::BadSetting { key: KEY, reason };
+    let list = config.get(KEY).and_then(Value::as_array);
+    list.into_iter()
+        .flatten()
+        .map(|entry| {
+            let id = entry.get("ID").and_then(Value::as_str).unwrap_or_default();
+            let peer = id
+                .parse()
+                .map_err(|error| bad(format!("{id:?} is no peer id: {error}")))?;
+            let addrs = entry.get("Addrs").and_then(Value::as_array);
+            let addrs = addrs.into_iter().flatten().filter_map(Value::as_str);
+            let addrs: Result<Vec<_>, _> = addrs.map(|text| parse(KEY, text)).collect();
+            Ok((peer, addrs?))
+        })
+        .collect()
+}
+
+fn relay_service(config: &Config) -> RelayService {
+    let number = |key: &str, default: u64| config.integer(key).unwrap_or(default);
+    let count = |key: &str, default| usize::try_from(number(key, default)).unwrap_or(usize::MAX);
+    let duration =
+        |key: &str, seconds| config.duration(key).unwrap_or(Duration::from_secs(seconds));
+    RelayService {
+        reservations: count("Swarm.RelayService.MaxReservations", 128),
+        circuits: count("Swarm.RelayService.MaxCircuits", 16),
+        ttl: duration("Swarm.RelayService.ReservationTTL", 3600),
+        duration: duration("Swarm.RelayService.ConnectionDurationLimit", 120),
+        bytes: number("Swarm.RelayService.ConnectionDataLimit", 128 << 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+    use serde_json::json;
+
+    fn settings(values: &[(&str, Value)]) -> Result<Settings, NetError> {
+        let values = values
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect();
+        let layers = Layers {
+            values,
+            ..Layers::default()
+        };
+        Settings::read(&Config::merged(&json!({}), &layers).unwrap(), None)
+    }
+
+    #[test]
+    fn defaults_are_kubos() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.listen.len(), 4);
+        assert_eq!(
+            (settings.connections.low, settings.connections.high),
+            (32, Some(96))
+        );
+        assert_eq!(settings.routing, RoutingMode::Auto);
+        assert_eq!(settings.security, [SecurityKind::Tls, SecurityKind::Noise]);
+        assert!(settings.pubsub.is_none() && settings.mdns && settings.relay_service.is_none());
+        assert_eq!(settings.bootstrap.len(), BOOTSTRAP.len());
+    }
+
+    #[test]
+    fn kinds_of_addresses_we_do_not_have_are_skipped_with_a_warning() {
+        let listen = json!([
+            "/ip4/127.0.0.1/tcp/0",
+            "/ip4/127.0.0.1/udp/0/quic-v1",
+            "/ip4/127.0.0.1/udp/0/quic-v1/webtransport",
+            "/ip4/127.0.0.1/udp/0/webrtc-direct",
+            "/ip4/127.0.0.1/tcp/0/ws"
+        ]);
+        let settings = settings(&[("Addresses.Swarm", listen)]).unwrap();
+        assert_eq!(settings.listen.len(), 3);
+        assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
+    }
+
+    #[test]
+    fn bad_values_name_their_key() {
+        for (key, value) in [
+            ("Addresses.Swarm", json!(["nonsense"])),
+            ("Routing.Type", json!("magic")),
+            ("Swarm.AddrFilters", json!(["10.0.0.0/8"])),
+            ("Swarm.ConnMgr", json!({"LowWater": 9, "HighWater": 3})),
+            ("Peering.Peers", json!([{"ID": "x"}])),
+            ("Bootstrap", json!(["/ip4/1.2.3.4/tcp/1"])),
+            (
+                "Swarm.Transports.Security",
+                json!({"TLS": false, "Noise": false}),
+            ),
+        ] {
+            let error = settings(&[(key, value)]).unwrap_err().to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        }
+    }
+}
