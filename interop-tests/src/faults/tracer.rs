@@ -392,6 +392,8 @@ fn registers(thread: i32) -> Result<libc::user_regs_struct> {
     }
 }
 
+/// Sets the registers of a stopped thread. When its process has meanwhile ended by another thread
+/// (`exit` kills the rest, stopped or not), the call is never made and there is nothing to set.
 fn set_registers(thread: i32, registers: &libc::user_regs_struct) -> Result<()> {
     // SAFETY: the kernel reads the struct and nothing else.
     let done = unsafe {
@@ -402,10 +404,13 @@ fn set_registers(thread: i32, registers: &libc::user_regs_struct) -> Result<()> 
             std::ptr::from_ref(registers),
         )
     };
+    if done == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
     ensure!(
-        done == 0,
-        "cannot set registers: {}",
-        io::Error::last_os_error()
+        error.raw_os_error() == Some(libc::ESRCH),
+        "cannot set registers: {error}"
     );
     Ok(())
 }
