@@ -32,6 +32,7 @@ pub static ROOT: Command = Command {
         &GET,
         &methods::ls::COMMAND,
         &methods::refs::COMMAND,
+        &methods::files::COMMAND,
         &methods::dag::COMMAND,
         &methods::block::COMMAND,
         &methods::cid::COMMAND,
@@ -86,6 +87,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
     let names: Vec<&str> = path.iter().skip(1).map(|command| command.name).collect();
     match names.as_slice() {
         ["daemon"] => Some(daemon::run),
+        ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
         ["key", "export"] => Some(|_, invocation| key::export(invocation)),
         ["key", "rotate"] => Some(|_, invocation| key::rotate(invocation)),

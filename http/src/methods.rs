@@ -36,6 +36,7 @@ pub mod stat;
 pub mod stats;
 pub mod swarm;
 pub mod version;
+pub mod whole;
 
 use crate::command::Command;
 
@@ -49,6 +50,7 @@ pub static ROOT: Command = Command {
         &get::COMMAND,
         &ls::COMMAND,
         &refs::COMMAND,
+        &files::COMMAND,
         &dag::COMMAND,
         &block::COMMAND,
         &cid::COMMAND,

@@ -65,6 +65,43 @@ impl Daemon {
         self.post_within(call, CALL)
     }
 
+    /// One call with a file or none, whatever the answer is: the status and the body.
+    pub fn call(&self, call: &str, file: Option<&[u8]>) -> Result<(u16, Vec<u8>)> {
+        const BOUNDARY: &str = "a-boundary-that-no-file-has";
+        let mut stream = TcpStream::connect(&self.address)?;
+        let mut head = format!("POST /api/v0/{call} HTTP/1.0\r\nHost: {}\r\n", self.address);
+        let mut body = Vec::new();
+        if let Some(file) = file {
+            write!(
+                body,
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"data\"; filename=\"data\"\r\n\
+                 Content-Type: application/octet-stream\r\n\r\n"
+            )?;
+            body.extend_from_slice(file);
+            write!(body, "\r\n--{BOUNDARY}--\r\n")?;
+            head.push_str(&format!(
+                "Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n",
+                body.len()
+            ));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())?;
+        // A refusal may come before the body was read, and break the sending off.
+        let _ = stream.write_all(&body);
+        let answer = read_until(&mut stream, Instant::now() + CALL)?;
+        let status = answer
+            .get(9..12)
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        let start = answer
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .context("no end of the HTTP head")?;
+        Ok((
+            status.context("no status")?,
+            answer[start + 4..].to_vec(),
+        ))
+    }
+
     /// As [`Daemon::post`], given up after `limit`.
     pub fn post_within(&self, call: &str, limit: Duration) -> Result<Vec<Value>> {
         let deadline = Instant::now() + limit;

@@ -12,6 +12,7 @@ use ipfs_kit_blockstore::store::StoreError;
 use ipfs_kit_unixfs::ReadError;
 use ipfs_kit_unixfs::chunker::ChunkerError;
 use ipfs_kit_unixfs::directory::DirectoryError;
+use ipfs_kit_unixfs::edit::EditError;
 use ipfs_kit_unixfs::hamt::HamtError;
 use ipfs_kit_unixfs::leaf::FileError;
 use ipfs_kit_unixfs::options::OptionsError;
@@ -20,6 +21,7 @@ use crate::cancel::Cancelled;
 use crate::config::ConfigError;
 use crate::export::ExportError;
 use crate::keys::KeyError;
+use crate::mfs::MfsError;
 use crate::names::NameError;
 use crate::net::NetError;
 use crate::pins::PinError;
@@ -45,6 +47,12 @@ pub enum Error {
     /// A pin operation was refused.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// An operation on the mutable file system was refused.
+    #[error(transparent)]
+    Mfs(#[from] MfsError),
+    /// A file that cannot be edited.
+    #[error(transparent)]
+    Edit(EditError),
     /// A key operation was refused.
     #[error(transparent)]
     Key(#[from] KeyError),

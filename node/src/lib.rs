@@ -34,6 +34,7 @@ mod fetch;
 mod files;
 pub mod gc;
 pub(crate) mod keys;
+mod mfs;
 pub mod names;
 mod net;
 mod node;
@@ -64,6 +65,7 @@ pub use keys::{
     IdBase, KeyError, KeyFormat, KeyInfo, KeyRenamed, KeyRotated, KeyType, KeyVerified, Keys,
     PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,
 };
+pub use mfs::{Mfs, MfsEntry, MfsError, MfsListed, MfsNaming, MfsWrite, path as mfs_path};
 pub use net::{
     Bandwidth, Direction, Limits, NetError, PeerAddresses, PeerConnection, PeerIdentity, Peers,
     Provider, Pubsub, PubsubMessage, RecordValidator, Resources, Routing, RoutingTable, Streams,

@@ -20,6 +20,7 @@ use crate::fetch::{Fetch, Reach};
 use crate::files::Files;
 use crate::gc;
 use crate::keys::{Keys, KeysState};
+use crate::mfs::{Mfs, MfsState};
 use crate::names::{Names, NamesState};
 use crate::net::{self, Net, NetError, Peers, Pubsub, Routing, Tunnels, Validators};
 use crate::online::{IpnsRecords, Online};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     database: Database,
     keys: KeysState,
     names: NamesState,
+    mfs: MfsState,
     /// Held while room is made, so that many writers on a full store do not all collect garbage.
     making_room: Mutex<()>,
     net: OnceLock<Arc<Net>>,
@@ -69,6 +71,7 @@ impl Shared {
         Self {
             keys: KeysState::new(path.as_deref()),
             names,
+            mfs: MfsState::default(),
             path,
             config,
             store,
@@ -144,6 +147,11 @@ impl Node {
     /// Keys: the node's identity and the keystore.
     pub fn keys(&self) -> Keys<'_> {
         Keys { node: self }
+    }
+
+    /// The mutable file system.
+    pub fn mfs(&self) -> Mfs<'_> {
+        Mfs { node: self }
     }
 
     /// Names: IPNS and DNSLink.
@@ -392,6 +400,10 @@ impl Node {
 
     pub(crate) fn keys_state(&self) -> &KeysState {
         &self.shared.keys
+    }
+
+    pub(crate) fn mfs_state(&self) -> &MfsState {
+        &self.shared.mfs
     }
 
     pub(crate) fn names_state(&self) -> &NamesState {

@@ -2,6 +2,7 @@
 
 pub mod chunker;
 pub mod directory;
+pub mod edit;
 pub mod hamt;
 mod hamt_descent;
 pub mod layout;

@@ -85,6 +85,14 @@ impl CidSpec {
         }
     }
 
+    /// The way in which a block with this CID was named, nothing inlined.
+    ///
+    /// # Errors
+    /// [`HashError`] for a hash function that is not known.
+    pub fn of(cid: &Cid) -> Result<Self, HashError> {
+        crate::edit::spec_of(cid)
+    }
+
     /// Version of the CIDs of dag-pb blocks. Raw blocks always have version 1.
     pub fn version(&self) -> Version {
         self.version

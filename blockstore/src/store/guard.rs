@@ -244,6 +244,10 @@ impl Guards {
         }
     }
 
+    pub(super) const fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
+
     /// Whether a block may not be deleted.
     pub(super) fn protects(&self, hash: &Multihash, position: Position, scope: Scope) -> bool {
         let fingerprint = fingerprint(hash);

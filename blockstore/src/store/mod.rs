@@ -168,6 +168,12 @@ impl BlockStore {
         Sweep::new(self.clone())
     }
 
+    /// Whether a garbage collection runs. One that begins after the answer sees what was told before the question.
+    #[must_use]
+    pub fn is_sweeping(&self) -> bool {
+        self.0.registry().lock().is_sweeping()
+    }
+
     /// Deletes blocks, unless a guard keeps them; the answers are in the order of `hashes` and
     /// durable on return.
     ///

@@ -5,7 +5,7 @@ use std::path::Path;
 use ipfs_kit_http::command::{Argument, Command, Opt, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
-use ipfs_kit_http::methods::files;
+use ipfs_kit_http::methods::whole;
 use ipfs_kit_node::repo::{self, InitOptions, Initialised};
 
 use crate::terminal::note;
@@ -53,7 +53,7 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     } else {
         let mut inputs = invocation.inputs()?;
         let text = match inputs.next().transpose()? {
-            Some(mut input) => files::read_all(
+            Some(mut input) => whole::read_all(
                 &mut input,
                 MAX_CONFIG,
                 "the file is larger than 4 MiB: this is no configuration",

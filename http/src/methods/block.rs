@@ -5,7 +5,7 @@ use std::io::Write as _;
 use ipfs_kit_node::{BlockPut, BlockStat, Cid};
 use serde::Serialize;
 
-use super::files;
+use super::whole;
 use crate::cid_style::CidStyle;
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
@@ -178,7 +178,7 @@ fn put(invocation: &mut Invocation) -> Result<(), Failure> {
     let style = invocation.cid_style();
     for input in inputs {
         let mut input = input?;
-        let data = files::read_all(&mut input, limit, hint)?;
+        let data = whole::read_all(&mut input, limit, hint)?;
         let stat = node.blocks().put(data.into(), &options)?;
         invocation.out.emit(
             || Stat::new(&stat, style),

@@ -5,7 +5,7 @@ use ipfs_kit_node::repo::{self, Kind, RepoError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::files;
+use super::whole;
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -166,7 +166,7 @@ fn replace(invocation: &mut Invocation) -> Result<(), Failure> {
     const MAX_CONFIG: u64 = 4 << 20;
     let mut inputs = invocation.inputs()?;
     let text = match inputs.next().transpose()? {
-        Some(mut input) => files::read_all(
+        Some(mut input) => whole::read_all(
             &mut input,
             MAX_CONFIG,
             "the file is larger than 4 MiB: this is no configuration",

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use ipfs_kit_node::{Cid, DagPut};
 use serde::Serialize;
 
-use super::files;
+use super::whole;
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::escape;
 use crate::failure::Failure;
@@ -141,7 +141,7 @@ fn put(invocation: &mut Invocation) -> Result<(), Failure> {
     let style = invocation.cid_style();
     for input in inputs {
         let mut input = input?;
-        let data = files::read_all(
+        let data = whole::read_all(
             &mut input,
             MAX_INPUT,
             "the object is larger than 64 MiB: cut it into linked nodes",

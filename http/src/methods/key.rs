@@ -8,7 +8,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::host::Need;
 use crate::invocation::Invocation;
-use crate::methods::files;
+use crate::methods::whole;
 use crate::output::{Record, go_json, push_columns};
 
 /// `ipfs-kit key`
@@ -364,7 +364,7 @@ fn import(invocation: &mut Invocation) -> Result<(), Failure> {
     let name = invocation.argument()?;
     let (base, format) = (base(invocation)?, format(invocation)?);
     let too_long = "the file is larger than 64 KiB: this is no key";
-    let bytes = files::read_one(invocation, MAX_KEY, too_long)?;
+    let bytes = whole::read_one(invocation, MAX_KEY, too_long)?;
     let node = invocation.node_for(Need::Storage)?;
     let info = node.keys().import(&name, &bytes, format)?;
     invocation.close(node)?;
@@ -373,7 +373,7 @@ fn import(invocation: &mut Invocation) -> Result<(), Failure> {
 
 fn data(invocation: &Invocation) -> Result<Vec<u8>, Failure> {
     let too_long = "the data is larger than 64 MiB: sign its CID instead";
-    files::read_one(invocation, MAX_DATA, too_long)
+    whole::read_one(invocation, MAX_DATA, too_long)
 }
 
 /// Kubo has no text form for these: its text is the JSON.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use ipfs_kit_node::cid::{Base, decode_multibase};
 
-use super::{cid, files};
+use super::{cid, whole};
 use crate::bases;
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
@@ -72,7 +72,7 @@ const MAX_INPUT: u64 = 256 << 20;
 const MAX_INPUT_SLOW: u64 = 64 << 10;
 
 fn input(invocation: &Invocation, limit: u64) -> Result<Vec<u8>, Failure> {
-    files::read_one(
+    whole::read_one(
         invocation,
         limit,
         "the data is too long for this base: use one of 2, 16, 32 or 64",

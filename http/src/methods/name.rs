@@ -15,7 +15,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::host::Need;
 use crate::invocation::{Invocation, to_io};
-use crate::methods::files;
+use crate::methods::whole;
 use crate::output::Record;
 
 /// `ipfs-kit name`
@@ -290,7 +290,7 @@ fn put(invocation: &mut Invocation) -> Result<(), Failure> {
 
 fn record(invocation: &Invocation) -> Result<Vec<u8>, Failure> {
     let too_long = "the file is larger than 1 MiB: this is no IPNS record";
-    files::read_one(invocation, MAX_RECORD, too_long)
+    whole::read_one(invocation, MAX_RECORD, too_long)
 }
 
 #[derive(Debug, Serialize)]

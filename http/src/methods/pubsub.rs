@@ -6,7 +6,7 @@ use ipfs_kit_node::PubsubMessage;
 use ipfs_kit_node::cid::{Base, decode_multibase, encode_multibase};
 use serde::Serialize;
 
-use super::files;
+use super::whole;
 use super::swarm::Lines;
 use crate::command::{Argument, Command, Reply, Run};
 use crate::escape;
@@ -116,7 +116,7 @@ fn publish(invocation: &mut Invocation) -> Result<(), Failure> {
     let node = invocation.node()?;
     let pubsub = node.pubsub()?;
     let topic = first_word(invocation)?;
-    let data = files::read_one(
+    let data = whole::read_one(
         invocation,
         MAX_DATA,
         "the data is larger than 1 MiB: a message has 256 KiB at most",

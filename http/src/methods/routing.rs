@@ -8,7 +8,7 @@ use ipfs_kit_node::names::PutOptions;
 use ipfs_kit_node::{Cid, Multiaddr, Node, PeerId, RefsOptions, parse_peer};
 use serde::Serialize;
 
-use super::{files, provide};
+use super::{provide, whole};
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -270,7 +270,7 @@ fn put(invocation: &mut Invocation) -> Result<(), Failure> {
     if !node.is_online() && !local {
         node.routing()?;
     }
-    let value = files::read_one(
+    let value = whole::read_one(
         invocation,
         MAX_VALUE,
         "the value is larger than 1 MiB: this is no record",

@@ -5,6 +5,7 @@
 mod cars;
 mod dags;
 mod dht;
+mod files;
 mod gateways;
 mod gossip;
 mod helia;

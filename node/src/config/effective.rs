@@ -123,6 +123,11 @@ impl Config {
         self.get(key).and_then(Value::as_u64)
     }
 
+    /// A whole number by dotted key, which may be negative.
+    pub fn signed(&self, key: &str) -> Option<i64> {
+        self.get(key).and_then(Value::as_i64)
+    }
+
     /// A switch by dotted key.
     pub fn flag(&self, key: &str) -> Option<bool> {
         self.get(key).and_then(Value::as_bool)

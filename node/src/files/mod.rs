@@ -18,6 +18,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use add::import_settings;
 pub use add::{LocalItem, LocalWalk};
 pub use options::{AddEvent, AddOptions, AddReport, AddedRoot, Source, StreamedEntry, TreeStream};
 pub use stream::FileStream;

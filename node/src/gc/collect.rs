@@ -22,6 +22,9 @@ const COMPACT_RATIO: f64 = 0.5;
 /// Removes what no pin reaches and nothing uses.
 pub fn collect(node: &Node, emit: Emit<'_, GcEvent>) -> Result<GcReport> {
     node.check_writable()?;
+    // Before the sweep, so that nobody waits for it who is waited for here: what is in the tree of the file system is in
+    // its root then, and needs no guard that would keep everything newer.
+    node.mfs_state().flush_open(node)?;
     let sweep = node.store().sweep();
     let mut report = GcReport::default();
     let mark = mark_pins(node, &mut |error| {
@@ -78,7 +81,32 @@ pub(super) fn mark_pins(node: &Node, bad: &mut dyn FnMut(Error) -> Result<()>) -
         mark.add_root(pin.cid, pin.recursive);
         walk(node, &mut mark, &mut marking)
     })?;
+    // After the pins: what is missing below both is told.
+    for root in node.mfs_state().gc_roots(node)? {
+        mark.add_root(root, true);
+        walk(node, &mut mark, &mut Tolerant(&mut marking))?;
+    }
     Ok(mark)
+}
+
+/// A DAG may be in the file system without being here whole.
+struct Tolerant<'a>(&'a mut dyn Visitor);
+
+impl Visitor for Tolerant<'_> {
+    fn look(&mut self, node: &Node, cid: &Cid) -> Result<Option<BlockInfo>> {
+        self.0.look(node, cid)
+    }
+
+    fn found(&mut self, cid: &Cid, info: &BlockInfo) -> Result<()> {
+        self.0.found(cid, info)
+    }
+
+    fn bad(&mut self, cid: &Cid, error: Error) -> Result<()> {
+        match error {
+            Error::NotFound(_) => Ok(()),
+            error => self.0.bad(cid, error),
+        }
+    }
 }
 
 fn delete_unmarked(

@@ -10,7 +10,7 @@ use super::{DirectoryError, Target, check_name, empty_estimate, must_shard};
 use crate::hamt;
 use crate::links::Root;
 use crate::node::{Kind, Mtime, UnixFs};
-use crate::options::{DirectoryOptions, SizeEstimate};
+use crate::options::{CidSpec, DirectoryOptions, SizeEstimate};
 
 /// Most blocks that one answer asks for.
 const MAX_NEEDED: usize = 32;
@@ -90,6 +90,7 @@ impl Directory {
                         cid: cid.clone(),
                         tsize,
                     },
+                    options.cid,
                 ),
                 change: 0,
             }),
@@ -209,6 +210,22 @@ impl Directory {
         }
     }
 
+    /// Names its blocks in another way from now on; entries are left as they are.
+    pub fn set_cid_spec(&mut self, spec: CidSpec) {
+        self.options.cid = spec;
+        self.stored = None;
+        if let Form::Sharded(sharded) = &mut self.form {
+            sharded.root.set_spec(spec);
+        }
+    }
+
+    /// Counts gains and losses from here on, as if it were loaded now.
+    pub fn forget_changes(&mut self) {
+        if let Form::Sharded(sharded) = &mut self.form {
+            sharded.change = 0;
+        }
+    }
+
     /// Encodes what has changed since it was loaded or last written: blocks that are not inlined go
     /// to `out`, children before their parents. It may be edited further.
     ///
@@ -223,8 +240,7 @@ impl Directory {
             Form::Basic(basic) => basic.write(&self.options, out)?,
             Form::Sharded(sharded) => {
                 let attributes = (self.options.stored_mode(), self.options.mtime);
-                let Target { cid, tsize } =
-                    sharded.root.write(attributes, &self.options.cid, out)?;
+                let Target { cid, tsize } = sharded.root.write(attributes, out)?;
                 Root {
                     cid,
                     file_size: 0,
@@ -254,7 +270,7 @@ impl Directory {
             let name = Bytes::copy_from_slice(name);
             return Ok(basic.insert(name, target, self.options.estimate));
         }
-        let mut root = Shard::new(self.options.fanout);
+        let mut root = Shard::new(self.options.fanout, self.options.cid);
         for (name, target) in basic.entries() {
             root.insert(Place::of(name), target.clone())?;
         }

@@ -5,6 +5,7 @@ use ipfs_kit_blockstore::{Block, Cid};
 
 use super::shards::ShardWriter;
 use super::{DirectoryError, Target};
+use crate::edit::spec_of;
 use crate::hamt::{self, Fanout, HamtError, name_hash};
 use crate::links::Root;
 use crate::node::Mtime;
@@ -17,6 +18,8 @@ pub(super) type Supplied = HashMap<Cid, hamt::Shard>;
 #[derive(Debug, Clone)]
 pub(super) struct Shard {
     fanout: Fanout,
+    /// How its block is named: as it was, else as its parent.
+    spec: CidSpec,
     /// In slot order.
     children: Vec<(usize, Child)>,
     /// Its block, as long as nothing below has changed.
@@ -60,15 +63,16 @@ impl<'a> Place<'a> {
 }
 
 impl Shard {
-    pub(super) fn new(fanout: Fanout) -> Self {
+    pub(super) fn new(fanout: Fanout, spec: CidSpec) -> Self {
         Self {
             fanout,
+            spec,
             children: Vec::new(),
             stored: None,
         }
     }
 
-    pub(super) fn load(shard: &hamt::Shard, stored: Target) -> Self {
+    pub(super) fn load(shard: &hamt::Shard, stored: Target, spec: CidSpec) -> Self {
         let child = |child: &hamt::Child| {
             let target = Target {
                 cid: child.cid.clone(),
@@ -82,6 +86,7 @@ impl Shard {
         };
         Self {
             fanout: shard.fanout(),
+            spec,
             children: shard.children().iter().map(child).collect(),
             stored: Some(stored),
         }
@@ -170,7 +175,7 @@ impl Shard {
             }
             Child::Entry(name, other) => {
                 // Two names in one slot: both go into a shard of their own.
-                let mut fork = Shard::new(self.fanout);
+                let mut fork = Shard::new(self.fanout, self.spec);
                 let resident = Place {
                     name,
                     hash: name_hash(name),
@@ -220,7 +225,6 @@ impl Shard {
     pub(super) fn write(
         &mut self,
         attributes: (Option<u32>, Option<Mtime>),
-        spec: &CidSpec,
         out: &mut dyn FnMut(Block),
     ) -> Result<Target, DirectoryError> {
         if let Some(stored) = &self.stored {
@@ -232,15 +236,21 @@ impl Shard {
                 Child::Entry(name, target) => writer.push(*slot, name, &target.cid, target.tsize),
                 Child::Stored(target) => writer.push(*slot, &[], &target.cid, target.tsize),
                 Child::Loaded(below) => {
-                    let target = below.write((None, None), spec, out)?;
+                    let target = below.write((None, None), out)?;
                     writer.push(*slot, &[], &target.cid, target.tsize);
                 }
             }
         }
-        let Root { cid, tsize, .. } = writer.finish(attributes, spec, out)?;
+        let Root { cid, tsize, .. } = writer.finish(attributes, &self.spec, out)?;
         let target = Target { cid, tsize };
         self.stored = Some(target.clone());
         Ok(target)
+    }
+
+    /// Names this shard, and those that will be made below it, in another way.
+    pub(super) fn set_spec(&mut self, spec: CidSpec) {
+        self.spec = spec;
+        self.stored = None;
     }
 
     /// The root must be encoded again though no entry changed.
@@ -270,7 +280,8 @@ impl Shard {
                 found: shard.fanout().slots() as u16,
             }));
         }
-        let loaded = Shard::load(shard, target.clone());
+        let spec = spec_of(&target.cid).unwrap_or(self.spec);
+        let loaded = Shard::load(shard, target.clone(), spec);
         self.children[at].1 = Child::Loaded(Box::new(loaded));
         Ok(None)
     }

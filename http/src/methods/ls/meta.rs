@@ -6,19 +6,64 @@ use ipfs_kit_node::{EntryKind, LsEntry};
 
 /// The number of Go's `os.FileMode`: permissions, and its own bits for the kind and set-id.
 pub fn go_mode(entry: &LsEntry) -> u32 {
-    let Some(mode) = entry.mode else { return 0 };
+    entry.mode.map_or(0, |mode| with_kind(mode, entry.kind))
+}
+
+/// The same of a mode alone; `None` if it has no bits.
+pub fn go_bits(mode: u32, kind: EntryKind) -> Option<u32> {
+    (mode != 0).then(|| with_kind(mode, kind))
+}
+
+fn with_kind(mode: u32, kind: EntryKind) -> u32 {
     let mut bits = mode & 0o777;
     for (posix, go) in [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)] {
         if mode & posix != 0 {
             bits |= go;
         }
     }
-    match entry.kind {
+    match kind {
         EntryKind::Directory => bits | 1 << 31,
         EntryKind::Symlink => bits | 1 << 27,
         EntryKind::File | EntryKind::Unknown => bits,
     }
 }
+
+/// The letters of Go's `os.FileMode`, in lower case as Kubo shows them.
+pub fn go_mode_string(bits: u32) -> String {
+    let mut text: String = "dalTLDpSugct?"
+        .chars()
+        .enumerate()
+        .filter(|(at, _)| bits & 1 << (31 - at) != 0)
+        .map(|(_, letter)| letter.to_ascii_lowercase())
+        .collect();
+    if text.is_empty() {
+        text.push('-');
+    }
+    let permissions = "rwxrwxrwx".chars().enumerate();
+    text.extend(permissions.map(|(at, letter)| match bits & 1 << (8 - at) {
+        0 => '-',
+        _ => letter,
+    }));
+    text
+}
+
+/// `14 Nov 2023, 22:13:20 UTC`
+pub fn day_and_time(seconds: i64) -> String {
+    let t = Civil::new(seconds);
+    format!(
+        "{} {} {:04}, {:02}:{:02}:{:02} UTC",
+        t.day,
+        MONTHS[t.month as usize - 1],
+        t.year,
+        t.hour,
+        t.minute,
+        t.second
+    )
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// `-rw-r--r--`, or `-` when no mode is stored.
 pub fn mode_text(entry: &LsEntry) -> String {
@@ -62,9 +107,6 @@ pub fn time_text(mtime: Option<(i64, u32)>) -> String {
 }
 
 fn time_text_at(seconds: i64, now: i64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     let time = Civil::new(seconds);
     let month = MONTHS[time.month as usize - 1];
     let half_year = 183 * 86_400;

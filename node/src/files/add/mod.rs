@@ -45,6 +45,7 @@ use slots::ROOM;
 use worker::BATCH_BYTES;
 
 pub use local::{LocalItem, LocalWalk};
+pub use settings::resolve as import_settings;
 
 /// Batches on the way for each worker: one in work, one waiting, one read ahead.
 const BATCHES_PER_WORKER: usize = 4;

@@ -1,0 +1,346 @@
+//! The open file system of a node: the tree behind its lock, the root that was committed, and how changes get there.
+//!
+//! Locks, outermost first: `flushing` (one commit at a time, a leader for everybody who waits), `writing` (what was
+//! encoded is put before anybody is told its CID), `tree` (memory only, never over IO). Whoever asks the store or the
+//! network for a block holds none of them, and garbage collection takes none of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use ipfs_kit_blockstore::Block;
+use ipfs_kit_blockstore::cid::Cid;
+use ipfs_kit_blockstore::store::Guard;
+use ipfs_kit_unixfs::directory::{Directory, Progress, Target};
+use ipfs_kit_unixfs::{CidSpec, DirectoryOptions};
+use parking_lot::{Condvar, Mutex};
+
+use super::error::MfsError;
+use super::table;
+use super::tree::{Blocks, DirId, Tree, load};
+use crate::error::{Error, Result};
+use crate::node::Node;
+
+/// Rounds in which an operation may ask for blocks: as many as any directory has, with room.
+const MAX_ROUNDS: usize = 1 << 16;
+
+/// What a node knows of its file system before it is opened, and after.
+#[derive(Default)]
+pub(crate) struct MfsState {
+    open: Mutex<Option<Arc<Open>>>,
+    /// Roots of DAGs that are being put into the tree, how often each: garbage collection keeps them.
+    held: Mutex<HashMap<Cid, usize>>,
+    /// Operations since the last flush.
+    pub(super) unflushed: std::sync::atomic::AtomicU64,
+}
+
+/// The open file system.
+pub(super) struct Open {
+    tree: Mutex<Tree>,
+    defaults: DirectoryOptions,
+    /// The guard that operations share while there are any.
+    guard: Mutex<Weak<Guard>>,
+    writing: Mutex<Writing>,
+    flushing: Mutex<Flushing>,
+    flushed: Condvar,
+    /// Writers of files, by path.
+    pub(super) writers: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+}
+
+#[derive(Default)]
+struct Writing {
+    /// Encoded, and refused by the store: the next one puts them first.
+    left: Vec<Block>,
+}
+
+struct Flushing {
+    committed: Option<Cid>,
+    asked: u64,
+    done: u64,
+    running: bool,
+}
+
+impl MfsState {
+    /// The roots that garbage collection must keep beside the pins. Those in the making come first: what is gone from
+    /// them is in the committed root, which is read after them.
+    pub(crate) fn gc_roots(&self, node: &Node) -> Result<Vec<Cid>> {
+        let mut roots: Vec<Cid> = self.held.lock().keys().cloned().collect();
+        roots.extend(table::root(node.database())?);
+        Ok(roots)
+    }
+
+    /// Commits what is open, if anything is.
+    pub(crate) fn flush_open(&self, node: &Node) -> Result<()> {
+        let open = self.open.lock().clone();
+        match open {
+            Some(open) if open.has_changes() => open.commit(node),
+            _ => Ok(()),
+        }
+    }
+
+    /// The open file system; the first use opens it.
+    pub(super) fn opened(&self, node: &Node) -> Result<Arc<Open>> {
+        if let Some(open) = &*self.open.lock() {
+            return Ok(Arc::clone(open));
+        }
+        let fresh = Open::read(node)?;
+        let mut open = self.open.lock();
+        Ok(Arc::clone(open.get_or_insert_with(|| Arc::new(fresh))))
+    }
+
+    /// Forgets what is open.
+    pub(super) fn close(&self) {
+        *self.open.lock() = None;
+    }
+
+    pub(super) fn hold(&self, root: &Cid) {
+        *self.held.lock().entry(root.clone()).or_insert(0) += 1;
+    }
+
+    pub(super) fn release(&self, root: &Cid) {
+        let mut held = self.held.lock();
+        if let Some(count) = held.get_mut(root) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(root);
+            }
+        }
+    }
+}
+
+impl Open {
+    fn read(node: &Node) -> Result<Self> {
+        let import = super::import(node, None)?;
+        let defaults = DirectoryOptions {
+            cid: import.cid,
+            max_links: import.directory_max_links,
+            fanout: import.fanout,
+            threshold: import.threshold,
+            estimate: import.estimate,
+            mode: None,
+            mtime: None,
+        };
+        let committed = table::root(node.database())?;
+        let root = match &committed {
+            None => Directory::new(defaults.clone()),
+            Some(cid) => load_root(node, &defaults, cid)?,
+        };
+        Ok(Self {
+            tree: Mutex::new(Tree::new(root, defaults.clone())),
+            defaults,
+            guard: Mutex::default(),
+            writing: Mutex::default(),
+            flushing: Mutex::new(Flushing {
+                committed,
+                asked: 0,
+                done: 0,
+                running: false,
+            }),
+            flushed: Condvar::new(),
+            writers: Mutex::default(),
+        })
+    }
+
+    /// The guard for the blocks of one operation, shared with those that run beside it.
+    pub(super) fn guard(&self, node: &Node) -> Arc<Guard> {
+        let mut shared = self.guard.lock();
+        if let Some(guard) = shared.upgrade() {
+            return guard;
+        }
+        let guard = Arc::new(node.store().guard());
+        *shared = Arc::downgrade(&guard);
+        guard
+    }
+
+    /// Runs an operation on the tree, again and again until it has the blocks that it asks for.
+    pub(super) fn run<T>(
+        &self,
+        node: &Node,
+        mut operation: impl FnMut(&mut Tree, &Blocks) -> Result<Progress<T>>,
+    ) -> Result<T> {
+        let mut blocks = Blocks::new();
+        for _ in 0..MAX_ROUNDS {
+            let missing = match operation(&mut self.tree.lock(), &blocks)? {
+                Progress::Done(done) => return Ok(done),
+                Progress::Need(missing) => missing,
+            };
+            for cid in missing {
+                node.cancel().check()?;
+                let block = node.block(&cid)?;
+                blocks.insert(cid, block);
+            }
+        }
+        Err(Error::Internal("a directory asked for blocks without end"))
+    }
+
+    /// As [`Open::run`] for a change: `guard` keeps its blocks until they are committed.
+    pub(super) fn change<T>(
+        &self,
+        node: &Node,
+        guard: &Arc<Guard>,
+        mut operation: impl FnMut(&mut Tree, &Blocks) -> Result<Progress<T>>,
+    ) -> Result<T> {
+        self.run(node, |tree, blocks| {
+            let done = operation(tree, blocks)?;
+            if matches!(done, Progress::Done(_)) {
+                tree.keep(guard);
+            }
+            Ok(done)
+        })
+    }
+
+    /// The block of a directory as it is now, stored but not yet durable.
+    pub(super) fn snapshot(&self, node: &Node, find: &DirFinder<'_>) -> Result<Target> {
+        let mut writing = self.writing.lock();
+        let guard = self.guard(node);
+        let mut encoded = std::mem::take(&mut writing.left);
+        let target = self.change(node, &guard, |tree, blocks| {
+            let id = match find(tree, blocks)? {
+                Progress::Done(id) => id,
+                Progress::Need(missing) => return Ok(Progress::Need(missing)),
+            };
+            tree.write(id, &mut encoded, blocks)
+        });
+        self.put(node, &guard, &mut writing, encoded)?;
+        target
+    }
+
+    fn put(
+        &self,
+        node: &Node,
+        guard: &Guard,
+        writing: &mut Writing,
+        encoded: Vec<Block>,
+    ) -> Result<()> {
+        if encoded.is_empty() {
+            return Ok(());
+        }
+        let put = node.put(guard, &encoded);
+        if put.is_err() {
+            writing.left = encoded;
+            return put;
+        }
+        self.tree.lock().close_idle();
+        put
+    }
+
+    fn has_changes(&self) -> bool {
+        let tree = self.tree.lock();
+        tree.is_dirty() || !tree.guards.is_empty()
+    }
+
+    /// Makes everything that was done before this call durable. Callers at the same time share one commit.
+    pub(super) fn commit(&self, node: &Node) -> Result<()> {
+        let mut flushing = self.flushing.lock();
+        flushing.asked += 1;
+        let ticket = flushing.asked;
+        loop {
+            if flushing.done >= ticket {
+                return Ok(());
+            }
+            if flushing.running {
+                self.flushed.wait(&mut flushing);
+                continue;
+            }
+            flushing.running = true;
+            let upto = flushing.asked;
+            let before = flushing.committed.clone();
+            drop(flushing);
+            let committed = self.commit_now(node, before.as_ref());
+            flushing = self.flushing.lock();
+            flushing.running = false;
+            self.flushed.notify_all();
+            // The others try themselves, and get an error of their own.
+            flushing.committed = Some(committed?);
+            flushing.done = flushing.done.max(upto);
+        }
+    }
+
+    fn commit_now(&self, node: &Node, before: Option<&Cid>) -> Result<Cid> {
+        // Whoever waits for this commit may not be the one whose request ends.
+        let node = &node.detached();
+        let mut writing = self.writing.lock();
+        let guard = self.guard(node);
+        let mut encoded = std::mem::take(&mut writing.left);
+        let mut taken = (Vec::new(), Vec::new());
+        let root = self.run(node, |tree, blocks| {
+            let root = match tree.write(tree.root(), &mut encoded, blocks)? {
+                Progress::Need(missing) => return Ok(Progress::Need(missing)),
+                Progress::Done(root) => root,
+            };
+            taken = (
+                std::mem::take(&mut tree.guards),
+                std::mem::take(&mut tree.held),
+            );
+            // Operations from here on are not in this commit.
+            *self.guard.lock() = Weak::new();
+            Ok(Progress::Done(root))
+        });
+        let put = self.put(node, &guard, &mut writing, encoded);
+        drop(writing);
+        let (mut guards, held) = taken;
+        guards.push(guard);
+        let committed = root.and_then(|root| {
+            put?;
+            node.store().sync()?;
+            if before != Some(&root.cid) {
+                table::set_root(node.database(), &root.cid)?;
+            }
+            Ok(root.cid)
+        });
+        if committed.is_err() {
+            let mut tree = self.tree.lock();
+            guards.iter().for_each(|guard| tree.keep(guard));
+            tree.held.extend(held);
+            return committed;
+        }
+        held.iter().for_each(|root| node.mfs_state().release(root));
+        self.reload_large_root(node);
+        committed
+    }
+
+    /// The root is never closed, so it is loaded anew when it has grown large in memory.
+    fn reload_large_root(&self, node: &Node) {
+        let mut tree = self.tree.lock();
+        if tree.root_to_reload().is_none() {
+            return;
+        }
+        let root = tree.root();
+        let Ok(Progress::Done(target)) = tree.write(root, &mut Vec::new(), &Blocks::new()) else {
+            return;
+        };
+        // From the page cache: it was put a moment ago.
+        if let Ok(block) = node.local_block(&target.cid)
+            && let Ok(directory) = load(&self.defaults, &target.cid, &block)
+        {
+            tree.reload_root(directory);
+        }
+    }
+}
+
+/// Finds a directory.
+pub(super) type DirFinder<'a> = dyn Fn(&mut Tree, &Blocks) -> Result<Progress<DirId>> + 'a;
+
+impl Tree {
+    fn keep(&mut self, guard: &Arc<Guard>) {
+        if !self.guards.iter().any(|kept| Arc::ptr_eq(kept, guard)) {
+            self.guards.push(Arc::clone(guard));
+        }
+    }
+}
+
+fn load_root(node: &Node, defaults: &DirectoryOptions, cid: &Cid) -> Result<Directory> {
+    let refused = |reason: String| MfsError::Root {
+        root: cid.clone(),
+        reason,
+    };
+    let block = node
+        .local_block(cid)
+        .map_err(|error| refused(format!("error loading filesroot from dagservice: {error}")))?;
+    let mut directory =
+        load(defaults, cid, &block).map_err(|error| refused(error.to_string()))?;
+    // As Kubo's root, which is named as the configuration says whatever it was.
+    if CidSpec::of(cid)? != defaults.cid {
+        directory.set_cid_spec(defaults.cid);
+    }
+    Ok(directory)
+}
