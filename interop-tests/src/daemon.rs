@@ -4,7 +4,7 @@ use crate::Peer;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -65,11 +65,15 @@ impl Daemon {
         self.post_within(call, CALL)
     }
 
-    /// One call with a file or none, whatever the answer is: the status and the body.
-    pub fn call(&self, call: &str, file: Option<&[u8]>) -> Result<(u16, Vec<u8>)> {
+    /// One call with a file or none, whatever the answer is.
+    pub fn call(&self, call: &str, file: Option<&[u8]>) -> Result<Answer> {
         const BOUNDARY: &str = "a-boundary-that-no-file-has";
         let mut stream = TcpStream::connect(&self.address)?;
-        let mut head = format!("POST /api/v0/{call} HTTP/1.0\r\nHost: {}\r\n", self.address);
+        stream.set_read_timeout(Some(CALL))?;
+        let mut head = format!(
+            "POST /api/v0/{call} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nTE: trailers\r\n",
+            self.address
+        );
         let mut body = Vec::new();
         if let Some(file) = file {
             write!(
@@ -79,27 +83,50 @@ impl Daemon {
             )?;
             body.extend_from_slice(file);
             write!(body, "\r\n--{BOUNDARY}--\r\n")?;
+            // Without it a refusal would come while the file is being sent, and be lost with the connection.
             head.push_str(&format!(
-                "Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n",
+                "Expect: 100-continue\r\nContent-Length: {}\r\n\
+                 Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n",
                 body.len()
             ));
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes())?;
-        // A refusal may come before the body was read, and break the sending off.
-        let _ = stream.write_all(&body);
-        let answer = read_until(&mut stream, Instant::now() + CALL)?;
-        let status = answer
-            .get(9..12)
-            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        let start = answer
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .context("no end of the HTTP head")?;
-        Ok((
-            status.context("no status")?,
-            answer[start + 4..].to_vec(),
-        ))
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut head = read_head(&mut reader)?;
+        if head.starts_with("HTTP/1.1 100") {
+            stream.write_all(&body)?;
+            head = read_head(&mut reader)?;
+        }
+        let mut answer = Answer {
+            status: head
+                .get(9..12)
+                .and_then(|digits| digits.parse().ok())
+                .with_context(|| format!("no status: {head}"))?,
+            ..Answer::default()
+        };
+        if !head.to_lowercase().contains("transfer-encoding: chunked") {
+            reader.read_to_end(&mut answer.body)?;
+            return Ok(answer);
+        }
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let len = u64::from_str_radix(line.trim(), 16)
+                .with_context(|| format!("no length of a chunk: {line:?}"))?;
+            if len == 0 {
+                break;
+            }
+            reader.by_ref().take(len).read_to_end(&mut answer.body)?;
+            reader.read_line(&mut line)?;
+        }
+        let trailers = read_head(&mut reader)?;
+        let error = trailers
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("x-stream-error"));
+        answer.error = error.map(|(_, text)| text.to_owned());
+        Ok(answer)
     }
 
     /// As [`Daemon::post`], given up after `limit`.
@@ -127,6 +154,29 @@ impl Daemon {
         values
             .collect::<Result<_, _>>()
             .context("the answer is no JSON")
+    }
+}
+
+/// What came back from [`Daemon::call`].
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The error behind the body.
+    pub error: Option<String>,
+}
+
+/// Lines up to the next empty one.
+fn read_head(reader: &mut impl BufRead) -> Result<String> {
+    let mut head = String::new();
+    loop {
+        let start = head.len();
+        ensure!(reader.read_line(&mut head)? > 0, "the answer ends in its head: {head:?}");
+        if head[start..].trim().is_empty() {
+            return Ok(head);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod shards;
 
 use anyhow::{Result, ensure};
 use ipfs_kit_interop_tests::Peer;
-use ipfs_kit_interop_tests::daemon::Daemon;
+use ipfs_kit_interop_tests::daemon::{Answer, Daemon};
 
 /// Two daemons that get the same calls.
 pub struct Pair {
@@ -30,9 +30,9 @@ impl Pair {
     pub fn call(&mut self, call: &str, file: Option<&[u8]>) -> Result<String> {
         let ours = self.ours.call(call, file)?;
         let kubo = self.kubo.call(call, file)?;
-        let shown = |(status, body): &(u16, Vec<u8>)| {
-            let text = String::from_utf8_lossy(body);
-            format!("{status} {:.2000}", text)
+        let shown = |answer: &Answer| {
+            let text = String::from_utf8_lossy(&answer.body);
+            format!("{} {text:.2000} {:?}", answer.status, answer.error)
         };
         ensure!(
             ours == kubo,
@@ -43,7 +43,7 @@ impl Pair {
             shown(&kubo)
         );
         self.compared += 1;
-        Ok(String::from_utf8_lossy(&kubo.1).into_owned())
+        Ok(String::from_utf8_lossy(&kubo.body).into_owned())
     }
 
     /// A change, and the root after it.
@@ -54,11 +54,6 @@ impl Pair {
             Ok(_) => Ok(()),
             Err(error) => Err(error.context(format!("after {call}"))),
         }
-    }
-
-    /// A call whose answers are given and not compared.
-    pub fn each(&mut self, call: &str, file: Option<&[u8]>) -> Result<[(u16, Vec<u8>); 2]> {
-        Ok([self.ours.call(call, file)?, self.kubo.call(call, file)?])
     }
 }
 

@@ -65,7 +65,13 @@ impl Mfs<'_> {
         let mut store = Pending::new(self.node, &guard);
         let (cid, block) = match &old {
             Some(target) => (target.cid.clone(), self.node.block(&target.cid)?),
-            None => empty_file(import.cid)?,
+            None => {
+                let (cid, block) = empty_file(import.cid)?;
+                if !cid.hash().is_identity() {
+                    store.put(Block::trusted(cid.clone(), block.clone()))?;
+                }
+                (cid, block)
+            }
         };
         if NodeStat::of(&cid, block.clone())?.kind == Kind::Symlink {
             return Err(MfsError::Symlink.into());

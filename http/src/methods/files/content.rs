@@ -63,10 +63,10 @@ pub const WRITE: Command = Command {
 fn read(invocation: &mut Invocation) -> Result<(), Failure> {
     let path = check_path(&invocation.argument()?)?;
     let node = invocation.node()?;
-    let mut file = node.mfs().read(&path).map_err(|error| match error {
-        error if super::is_missing(&error) => Failure::failed(format_args!("{path}: {error}")),
-        error => error.into(),
-    })?;
+    let mfs = node.mfs();
+    mfs.is_directory(&path)
+        .map_err(|error| Failure::failed(format_args!("{path}: {error}")))?;
+    let mut file = mfs.read(&path)?;
     let offset = u64::try_from(invocation.int("offset").unwrap_or(0))
         .map_err(|_| Failure::failed("cannot specify negative offset"))?;
     if offset > file.size() {

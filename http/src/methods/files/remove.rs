@@ -1,6 +1,6 @@
 //! `files rm`.
 
-use ipfs_kit_node::{Mfs, mfs_path};
+use ipfs_kit_node::{Mfs, MfsError, mfs_path};
 use serde::Serialize;
 
 use super::{FLUSH, check_path, is_missing};
@@ -80,6 +80,12 @@ fn remove(mfs: &Mfs<'_>, path: &str, force: bool, recursive: bool) -> Result<(),
         return Err(Failure::failed("cannot delete root"));
     }
     let path = path.strip_suffix('/').unwrap_or(path);
+    match mfs.is_directory(mfs_path::split(path).0) {
+        Err(error) if force && is_missing(&error) => return Ok(()),
+        Err(error) => return Err(error.into()),
+        Ok(false) => return Err(Failure::failed(MfsError::ParentNotDirectory)),
+        Ok(true) => {}
+    }
     if !force && mfs.is_directory(path)? && !recursive {
         return Err(Failure::failed(
             "path is a directory, use -r to remove directories",

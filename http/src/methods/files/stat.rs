@@ -102,7 +102,7 @@ fn format(invocation: &Invocation) -> Result<String, Failure> {
     let (hash, size) = (invocation.flag("hash"), invocation.flag("size"));
     let format = invocation.text("format").unwrap_or_default();
     if [hash, size, format != DEFAULT_FORMAT].iter().filter(|set| **set).count() > 1 {
-        return Err(Failure::failed(
+        return Err(Failure::usage(
             "invalid parameters: format was set by multiple options. Only one format option is allowed",
         ));
     }

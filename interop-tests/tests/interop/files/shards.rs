@@ -9,17 +9,17 @@ const ENTRIES: usize = 60;
 #[test]
 fn directories_shard_and_shrink_as_those_of_kubo() -> Result<()> {
     for settings in [
-        &[("UnixFSHAMTDirectorySizeThreshold", "\"1500B\"")][..],
+        &[
+            ("UnixFSHAMTDirectorySizeThreshold", "\"1500B\""),
+            ("UnixFSHAMTDirectoryMaxFanout", "16"),
+        ][..],
         &[
             ("UnixFSHAMTDirectorySizeThreshold", "\"2000B\""),
             ("UnixFSHAMTDirectorySizeEstimation", "\"block\""),
             ("CidVersion", "1"),
             ("UnixFSRawLeaves", "true"),
         ],
-        &[
-            ("UnixFSDirectoryMaxLinks", "25"),
-            ("UnixFSHAMTDirectoryMaxFanout", "16"),
-        ],
+        &[("UnixFSDirectoryMaxLinks", "25")],
     ] {
         compare(settings).with_context(|| format!("{settings:?}"))?;
     }
@@ -45,6 +45,10 @@ fn compare(settings: &[(&str, &str)]) -> Result<()> {
         shapes.push(pair.call("files/stat?arg=/dir", None)?);
     }
     pair.change("files/flush", None)?;
+    if settings[0].0 == "UnixFSDirectoryMaxLinks" {
+        // Kubo counts the links of the first shard for those of the directory, and then refuses to write.
+        return Ok(());
+    }
     // Over what is there, and back again to few.
     for nth in (0..ENTRIES).step_by(5) {
         let call = format!("files/write?arg=/dir/{}&truncate=true", name(nth));
