@@ -55,6 +55,14 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Kills the process (signal 9), which may have ended.
+    pub fn kill(&self) -> Result<()> {
+        let id = i32::try_from(self.child.id())?;
+        // It is not waited for before it is dropped, so the number is still its own.
+        let pid = rustix::process::Pid::from_raw(id).context("no process")?;
+        Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
+    }
+
     /// The process.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -364,7 +364,10 @@ impl Node {
     /// # Errors
     /// [`Error::Store`] when the disk could not keep what was written.
     pub fn close(self) -> Result<()> {
-        Ok(self.shared.store.close()?)
+        // What was changed and not flushed is not thrown away by an end in good order.
+        let flushed = self.mfs_state().flush_open(&self);
+        self.shared.store.close()?;
+        flushed
     }
 
     pub(crate) fn cancel(&self) -> &CancelToken {

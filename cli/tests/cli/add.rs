@@ -192,7 +192,6 @@ fn import_settings() {
         vec!["--pin=false", "--pin-name=x"],
         vec!["--nocopy"],
         vec!["--fscache"],
-        vec!["--to-files=/"],
     ] {
         let all = [&["add", "hello.txt"], args.as_slice()].concat();
         let error = failed(home.run(&all));

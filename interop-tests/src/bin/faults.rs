@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use ipfs_kit_interop_tests::count::Count;
 use ipfs_kit_interop_tests::faults::{
-    Options, bitflip, diskfull, ioerror, kill, mount, powercut, syscalls,
+    Options, bitflip, diskfull, ioerror, kill, mfs, mount, powercut, syscalls,
 };
 use std::process::ExitCode;
 
@@ -24,6 +24,10 @@ struct Cli {
 enum What {
     /// kill -9 at random times (300 kills)
     Kill,
+    /// kill -9 of a daemon while writers work in its file system (30 kills)
+    Mfs,
+    /// Garbage collections beside writers in the file system (--count seconds; 300, 5 in CI)
+    MfsGc,
     /// Death at every call that changes state, of six scripts
     Syscalls,
     /// Loss of everything not synced, on ext4 and XFS (100 cuts; 20 for Kubo)
@@ -38,8 +42,10 @@ enum What {
     Ci,
 }
 
-const ALL: [What; 6] = [
+const ALL: [What; 8] = [
     What::Kill,
+    What::Mfs,
+    What::MfsGc,
     What::Syscalls,
     What::Powercut,
     What::Diskfull,
@@ -62,7 +68,7 @@ fn main() -> ExitCode {
         let needs_mounts = matches!(part, What::Powercut | What::Diskfull);
         let outcome = match &prepared {
             Err(error) if needs_mounts => Err(anyhow::anyhow!("{error:#}")),
-            _ => run(*part, &cli.options, seed),
+            _ => run(*part, &cli.options, seed, cli.what != What::Ci),
         };
         match outcome {
             Ok(count) => total.add(count),
@@ -72,9 +78,12 @@ fn main() -> ExitCode {
     total.finish("faults")
 }
 
-fn run(what: What, options: &Options, seed: u64) -> Result<Count> {
+/// `by_hand`: nothing else runs, so that times can be looked at.
+fn run(what: What, options: &Options, seed: u64, by_hand: bool) -> Result<Count> {
     match what {
         What::Kill => kill::run(options, seed),
+        What::Mfs => mfs::kill(options, seed),
+        What::MfsGc => mfs::collect(options, seed, by_hand),
         What::Syscalls => syscalls::run(options, seed),
         What::Powercut => powercut::run(options, seed),
         What::Diskfull => diskfull::run(options, seed),

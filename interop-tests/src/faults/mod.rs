@@ -3,6 +3,7 @@
 //! | module | what it does to the binary |
 //! |---|---|
 //! | [`kill`] | `kill -9` at random times, in one repo that lives on |
+//! | [`mfs`] | `kill -9` of a daemon, and collections, while writers work in its file system |
 //! | [`syscalls`] | death at every call that changes state, of scripted commands |
 //! | [`ioerror`] | failing and short writes, failing syncs |
 //! | [`powercut`] | loss of everything not synced, on real ext4 and XFS |
@@ -19,6 +20,7 @@ pub mod diskfull;
 pub mod ioerror;
 pub mod job;
 pub mod kill;
+pub mod mfs;
 pub mod mount;
 pub mod options;
 pub mod oracle;

@@ -1,5 +1,6 @@
 //! The mutable file system beside Kubo's: the same calls to two daemons give the same answers and the same roots.
 
+mod local;
 mod random;
 mod script;
 mod shards;

@@ -86,6 +86,8 @@ pub struct AddOptions {
     pub pin: bool,
     /// Name of the pin, at most 255 bytes.
     pub pin_name: Option<String>,
+    /// Put each root at this path of the mutable file system, into it if it ends with a slash.
+    pub to_files: Option<String>,
     /// Send [`AddEvent::Progress`] every 256 KiB.
     pub progress: bool,
 
@@ -153,6 +155,7 @@ impl Default for AddOptions {
             only_hash: false,
             pin: true,
             pin_name: None,
+            to_files: None,
             progress: false,
             chunker: None,
             trickle: None,

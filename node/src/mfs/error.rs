@@ -72,6 +72,9 @@ pub enum MfsError {
          2) use --flush=true (default), or 3) increase Internal.MFSNoFlushLimit in config"
     )]
     Unflushed(u64),
+    /// What was added cannot be put where it was to be.
+    #[error("to-files: {0}")]
+    ToFiles(String),
     /// A CID version that does not exist.
     #[error("unknown CID version: {0}")]
     CidVersion(i64),

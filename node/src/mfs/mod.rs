@@ -6,6 +6,7 @@
 //! which end with the commit; the committed root is a root of garbage collection.
 
 mod error;
+mod added;
 mod locality;
 pub mod path;
 mod state;
@@ -32,6 +33,7 @@ use state::Open;
 use tree::{Blocks, DirId, Found, Tree};
 
 pub use error::MfsError;
+pub(crate) use added::put_added;
 pub(crate) use state::MfsState;
 pub use write::MfsWrite;
 

@@ -90,11 +90,15 @@ pub fn page(node: &Node, source: &Source, from: Key, limit: usize) -> Result<Pag
 }
 
 fn pinned(node: &Node, strategy: Strategy, gathered: &mut Gathered) -> Result<()> {
+    let mut walk = Walk::new(node, strategy.entities);
+    if strategy.mfs
+        && let Some(root) = node.mfs().committed_root()?
+    {
+        walk.below(&root, gathered)?;
+    }
     if !strategy.pinned && !strategy.roots {
-        // There is no file system in this version whose blocks would be left.
         return Ok(());
     }
-    let mut walk = Walk::new(node, strategy.entities);
     pins::for_each(node, &mut |pin| {
         if pin.recursive && strategy.pinned {
             return walk.below(&pin.cid, gathered);

@@ -59,7 +59,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::text(&["pin-name"], "Name to use for the pin"),
     Opt::text(
         &["to-files"],
-        "Add reference to Files API (MFS); not supported yet",
+        "Add reference to Files API (MFS) at the provided path, into it if it ends with a slash",
     ),
     Opt::int(
         &["cid-version"],
@@ -141,6 +141,17 @@ pub fn from_flags(invocation: &Invocation) -> Result<AddOptions, Failure> {
     let only_hash = invocation.flag("only-hash");
     let pin = invocation.flag("pin") && !only_hash;
     let pin_name = invocation.text("pin-name");
+    let to_files = invocation.text("to-files");
+    for (name, given) in [
+        ("only-hash", only_hash),
+        ("wrap-with-directory", invocation.flag("wrap-with-directory")),
+    ] {
+        if given && to_files.is_some() {
+            return Err(Failure::failed(format_args!(
+                "{name} and to-files options are not compatible"
+            )));
+        }
+    }
     if pin_name.is_some() && !pin {
         return Err(Failure::failed("pin-name option requires pin to be set"));
     }
@@ -151,6 +162,7 @@ pub fn from_flags(invocation: &Invocation) -> Result<AddOptions, Failure> {
         only_hash,
         pin,
         pin_name,
+        to_files,
         progress: false,
         chunker: invocation
             .text("chunker")
@@ -177,12 +189,6 @@ pub fn from_flags(invocation: &Invocation) -> Result<AddOptions, Failure> {
 }
 
 fn refuse_missing_features(invocation: &Invocation) -> Result<(), Failure> {
-    if invocation.text("to-files").is_some() {
-        return Err(Failure::failed(
-            "--to-files is not supported yet: there is no MFS in this version; keep the content \
-             with a named pin instead (--pin-name)",
-        ));
-    }
     for name in ["nocopy", "fscache"] {
         if invocation.flag(name) {
             return Err(Failure::failed(format_args!(

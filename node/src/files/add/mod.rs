@@ -34,6 +34,7 @@ use ipfs_kit_unixfs::ImportOptions;
 
 use super::options::{AddEvent, AddOptions, AddReport, Source};
 use crate::error::{Emit, Error, Result};
+use crate::mfs;
 use crate::node::Node;
 use crate::pins;
 use buffers::BufferPool;
@@ -97,6 +98,9 @@ pub fn add(
             node.announce(&roots, options.pin);
         }
         driver.tell_rest()?;
+        if let Some(place) = &options.to_files {
+            mfs::put_added(node, place, &report.roots)?;
+        }
         Ok(report)
     })
 }
