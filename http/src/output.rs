@@ -202,6 +202,20 @@ impl Output {
         Ok(())
     }
 
+    /// Writes one record that is a list, entry by entry: `{"head":[…]}` in JSON, where it need not be held whole. `None`
+    /// when the list must come as one record.
+    pub fn list(&mut self, head: &'static str) -> Option<ListWriter<'_>> {
+        if self.encoding != Encoding::Json {
+            return None;
+        }
+        self.begin(Content::Records(self.encoding));
+        Some(ListWriter {
+            out: self,
+            head,
+            entries: 0,
+        })
+    }
+
     /// Appends text as it is, in every encoding.
     pub fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.begin(Content::Records(Encoding::Text));
@@ -240,6 +254,51 @@ impl Output {
         self.table.finish(&mut self.buffer);
         self.write_buffer()?;
         Ok(())
+    }
+}
+
+/// A list that is written entry by entry; see [`Output::list`].
+pub struct ListWriter<'a> {
+    out: &'a mut Output,
+    head: &'static str,
+    entries: u64,
+}
+
+impl ListWriter<'_> {
+    /// Writes the next entry.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub fn push<T: Serialize>(&mut self, entry: &T) -> Result<(), Failure> {
+        let buffer = &mut self.out.buffer;
+        match self.entries {
+            0 => {
+                buffer.extend_from_slice(b"{\"");
+                buffer.extend_from_slice(self.head.as_bytes());
+                buffer.extend_from_slice(b"\":[");
+            }
+            _ => buffer.push(b','),
+        }
+        go_json(buffer, entry)?;
+        self.entries += 1;
+        Ok(self.out.settle()?)
+    }
+
+    /// Ends the list; an empty one is null, as Go writes it.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub fn finish(self) -> Result<(), Failure> {
+        let buffer = &mut self.out.buffer;
+        if self.entries == 0 {
+            buffer.extend_from_slice(b"{\"");
+            buffer.extend_from_slice(self.head.as_bytes());
+            buffer.extend_from_slice(b"\":null}\n");
+        } else {
+            buffer.extend_from_slice(b"]}\n");
+        }
+        self.out.documents += 1;
+        Ok(self.out.settle()?)
     }
 }
 

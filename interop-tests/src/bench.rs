@@ -8,6 +8,7 @@
 //! | [`contest`] | runs in turn, with the order swapped from run to run |
 //! | [`alone`] | figures of our binary only: a million blocks, memory, disk |
 //! | [`fetch`] | from peers, near and far |
+//! | [`mfs`] | files written into the mutable file system of a daemon |
 //! | [`limits`] | what the machine itself can do |
 //! | [`table`] | Markdown |
 //!
@@ -19,6 +20,7 @@ pub mod contest;
 pub mod fetch;
 pub mod limits;
 pub mod measure;
+pub mod mfs;
 pub mod rows;
 pub mod stage;
 pub mod table;

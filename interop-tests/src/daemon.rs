@@ -60,7 +60,10 @@ impl Daemon {
         let id = i32::try_from(self.child.id())?;
         // It is not waited for before it is dropped, so the number is still its own.
         let pid = rustix::process::Pid::from_raw(id).context("no process")?;
-        Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
+        Ok(rustix::process::kill_process(
+            pid,
+            rustix::process::Signal::KILL,
+        )?)
     }
 
     /// The process.
@@ -75,66 +78,21 @@ impl Daemon {
 
     /// One call with a file or none, whatever the answer is.
     pub fn call(&self, call: &str, file: Option<&[u8]>) -> Result<Answer> {
-        const BOUNDARY: &str = "a-boundary-that-no-file-has";
-        let mut stream = TcpStream::connect(&self.address)?;
+        // A refusal would come while the file is being sent, and be lost with the connection.
+        self.connect()?
+            .send(call, file, "Connection: close\r\nExpect: 100-continue\r\n")
+    }
+
+    /// A connection for calls that follow each other.
+    pub fn connect(&self) -> Result<Connection> {
+        let stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(CALL))?;
-        let mut head = format!(
-            "POST /api/v0/{call} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nTE: trailers\r\n",
-            self.address
-        );
-        let mut body = Vec::new();
-        if let Some(file) = file {
-            write!(
-                body,
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"data\"; filename=\"data\"\r\n\
-                 Content-Type: application/octet-stream\r\n\r\n"
-            )?;
-            body.extend_from_slice(file);
-            write!(body, "\r\n--{BOUNDARY}--\r\n")?;
-            // Without it a refusal would come while the file is being sent, and be lost with the connection.
-            head.push_str(&format!(
-                "Expect: 100-continue\r\nContent-Length: {}\r\n\
-                 Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n",
-                body.len()
-            ));
-        }
-        head.push_str("\r\n");
-        stream.write_all(head.as_bytes())?;
-        let mut reader = BufReader::new(stream.try_clone()?);
-        let mut head = read_head(&mut reader)?;
-        if head.starts_with("HTTP/1.1 100") {
-            stream.write_all(&body)?;
-            head = read_head(&mut reader)?;
-        }
-        let mut answer = Answer {
-            status: head
-                .get(9..12)
-                .and_then(|digits| digits.parse().ok())
-                .with_context(|| format!("no status: {head}"))?,
-            ..Answer::default()
-        };
-        if !head.to_lowercase().contains("transfer-encoding: chunked") {
-            reader.read_to_end(&mut answer.body)?;
-            return Ok(answer);
-        }
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            let len = u64::from_str_radix(line.trim(), 16)
-                .with_context(|| format!("no length of a chunk: {line:?}"))?;
-            if len == 0 {
-                break;
-            }
-            reader.by_ref().take(len).read_to_end(&mut answer.body)?;
-            reader.read_line(&mut line)?;
-        }
-        let trailers = read_head(&mut reader)?;
-        let error = trailers
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("x-stream-error"));
-        answer.error = error.map(|(_, text)| text.to_owned());
-        Ok(answer)
+        stream.set_nodelay(true)?;
+        Ok(Connection {
+            reader: BufReader::new(stream.try_clone()?),
+            stream,
+            address: self.address.clone(),
+        })
     }
 
     /// As [`Daemon::post`], given up after `limit`.
@@ -165,6 +123,98 @@ impl Daemon {
     }
 }
 
+/// A connection to a daemon.
+pub struct Connection {
+    reader: BufReader<TcpStream>,
+    stream: TcpStream,
+    address: String,
+}
+
+impl Connection {
+    /// One call with a file or none, whatever the answer is.
+    pub fn call(&mut self, call: &str, file: Option<&[u8]>) -> Result<Answer> {
+        self.send(call, file, "")
+    }
+
+    fn send(&mut self, call: &str, file: Option<&[u8]>, headers: &str) -> Result<Answer> {
+        const BOUNDARY: &str = "a-boundary-that-no-file-has";
+        let mut head = format!(
+            "POST /api/v0/{call} HTTP/1.1\r\nHost: {}\r\nTE: trailers\r\n{headers}",
+            self.address
+        );
+        let mut body = Vec::new();
+        if let Some(file) = file {
+            write!(
+                body,
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"data\"; filename=\"data\"\r\n\
+                 Content-Type: application/octet-stream\r\n\r\n"
+            )?;
+            body.extend_from_slice(file);
+            write!(body, "\r\n--{BOUNDARY}--\r\n")?;
+            head.push_str(&format!(
+                "Content-Length: {}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n",
+                body.len()
+            ));
+        }
+        let mut request = head.into_bytes();
+        request.extend_from_slice(b"\r\n");
+        let waits = headers.contains("100-continue") && file.is_some();
+        if !waits {
+            request.append(&mut body);
+        }
+        self.stream.write_all(&request)?;
+        let mut head = read_head(&mut self.reader)?;
+        if waits && head.starts_with("HTTP/1.1 100") {
+            self.stream.write_all(&body)?;
+            head = read_head(&mut self.reader)?;
+        }
+        self.receive(&head)
+    }
+
+    fn receive(&mut self, head: &str) -> Result<Answer> {
+        let mut answer = Answer {
+            status: head
+                .get(9..12)
+                .and_then(|digits| digits.parse().ok())
+                .with_context(|| format!("no status: {head}"))?,
+            ..Answer::default()
+        };
+        let head = head.to_lowercase();
+        if !head.contains("transfer-encoding: chunked") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let length = length.unwrap_or(u64::MAX);
+            self.reader
+                .by_ref()
+                .take(length)
+                .read_to_end(&mut answer.body)?;
+            return Ok(answer);
+        }
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line)?;
+            let len = u64::from_str_radix(line.trim(), 16)
+                .with_context(|| format!("no length of a chunk: {line:?}"))?;
+            if len == 0 {
+                break;
+            }
+            self.reader
+                .by_ref()
+                .take(len)
+                .read_to_end(&mut answer.body)?;
+            self.reader.read_line(&mut line)?;
+        }
+        let trailers = read_head(&mut self.reader)?;
+        let error = trailers
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("x-stream-error"));
+        answer.error = error.map(|(_, text)| text.to_owned());
+        Ok(answer)
+    }
+}
+
 /// What came back from [`Daemon::call`].
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -181,7 +231,10 @@ fn read_head(reader: &mut impl BufRead) -> Result<String> {
     let mut head = String::new();
     loop {
         let start = head.len();
-        ensure!(reader.read_line(&mut head)? > 0, "the answer ends in its head: {head:?}");
+        ensure!(
+            reader.read_line(&mut head)? > 0,
+            "the answer ends in its head: {head:?}"
+        );
         if head[start..].trim().is_empty() {
             return Ok(head);
         }

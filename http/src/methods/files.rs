@@ -148,7 +148,12 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_as_kubo_does() {
-        for (given, clean) in [("/", "/"), ("/a//b/../c/", "/a/c/"), ("/a/.", "/a"), ("//", "//")] {
+        for (given, clean) in [
+            ("/", "/"),
+            ("/a//b/../c/", "/a/c/"),
+            ("/a/.", "/a"),
+            ("//", "//"),
+        ] {
             assert_eq!(check_path(given).unwrap(), clean, "{given}");
         }
         assert!(check_path("").unwrap_err().to_string().contains("empty"));
@@ -160,7 +165,10 @@ mod tests {
         for (given, path) in [
             (format!("/ipfs/{CID}"), Some(format!("/ipfs/{CID}"))),
             (format!("ipfs://{CID}/a/"), Some(format!("/ipfs/{CID}/a"))),
-            ("/ipns/example.com".to_owned(), Some("/ipns/example.com".to_owned())),
+            (
+                "/ipns/example.com".to_owned(),
+                Some("/ipns/example.com".to_owned()),
+            ),
             ("/ipfs/readme".to_owned(), None),
             ("/ipfs".to_owned(), None),
             (CID.to_owned(), None),

@@ -6,8 +6,8 @@ use ipfs_kit_node::PubsubMessage;
 use ipfs_kit_node::cid::{Base, decode_multibase, encode_multibase};
 use serde::Serialize;
 
-use super::whole;
 use super::swarm::Lines;
+use super::whole;
 use crate::command::{Argument, Command, Reply, Run};
 use crate::escape;
 use crate::failure::Failure;

@@ -1,6 +1,7 @@
 //! One row on both sides, in turn, with the order swapped from run to run.
 
 use super::measure::{Sample, median, timed};
+use super::mfs;
 use super::rows::{Row, Work};
 use super::stage::Stage;
 use crate::{Peer, Side};
@@ -154,6 +155,13 @@ fn once(stage: &mut Stage, kept: &mut Kept, row: Row, side: Side) -> Result<Samp
             let out = stage.out();
             let sample = finish(stage, peer.command(["get", &root, "-o"]).arg(&out), None)?;
             stage.spend(&out)?;
+            Ok(sample)
+        }
+        Row::FilesDir | Row::FilesTree => {
+            let peer = stage.repo(side)?;
+            stage.settle();
+            let sample = mfs::write(&peer, row == Row::FilesTree, stage.sizes().mfs)?;
+            stage.spend(peer.repo())?;
             Ok(sample)
         }
         Row::PinLs => {

@@ -11,6 +11,8 @@ pub struct Sizes {
     pub file_size: usize,
     /// Leaves of the repo that the constant-time answers are measured in.
     pub blocks: u64,
+    /// Files written into the mutable file system.
+    pub mfs: usize,
     /// Bytes streamed through `add` while its memory is watched.
     pub stream: u64,
 }
@@ -22,6 +24,7 @@ impl Sizes {
         files: 20_000,
         file_size: 1_000,
         blocks: 1_000_000,
+        mfs: 100_000,
         stream: 10 << 30,
     };
 
@@ -31,6 +34,7 @@ impl Sizes {
         files: 2_000,
         file_size: 1_000,
         blocks: 100_000,
+        mfs: 5_000,
         stream: 1 << 30,
     };
 }
@@ -52,6 +56,10 @@ pub enum Row {
     Gc,
     /// `pin ls` of everything.
     PinLs,
+    /// `files write` of small files into one directory, through the daemon.
+    FilesDir,
+    /// The same into a tree of a hundred directories.
+    FilesTree,
 }
 
 /// What a row's time is divided into.
@@ -67,7 +75,7 @@ pub enum Work {
 
 impl Row {
     /// Every comparison.
-    pub const ALL: [Row; 7] = [
+    pub const ALL: [Row; 9] = [
         Row::Add,
         Row::AddV1,
         Row::AddTree,
@@ -75,6 +83,8 @@ impl Row {
         Row::GetTree,
         Row::Gc,
         Row::PinLs,
+        Row::FilesDir,
+        Row::FilesTree,
     ];
 
     /// The name for `--only`.
@@ -87,6 +97,8 @@ impl Row {
             Row::GetTree => "get-tree",
             Row::Gc => "gc-tree",
             Row::PinLs => "pin-ls",
+            Row::FilesDir => "files-dir",
+            Row::FilesTree => "files-tree",
         }
     }
 
@@ -102,6 +114,8 @@ impl Row {
             Row::GetTree => format!("get a tree of {files} files"),
             Row::Gc => format!("GC of a dead tree of {files} files"),
             Row::PinLs => format!("pin ls of everything, {files} blocks"),
+            Row::FilesDir => format!("files write of {} files into one directory", sizes.mfs),
+            Row::FilesTree => format!("files write of {} files into a tree", sizes.mfs),
         }
     }
 
@@ -112,6 +126,7 @@ impl Row {
             Row::AddTree | Row::GetTree => Work::Items(sizes.files as f64, "files/s"),
             Row::Gc => Work::Items(sizes.files as f64, "blocks/s"),
             Row::PinLs => Work::Time,
+            Row::FilesDir | Row::FilesTree => Work::Items(sizes.mfs as f64, "files/s"),
         }
     }
 
@@ -126,7 +141,7 @@ impl Row {
             (Row::AddTree, true) => Some(6.0),
             (Row::Cat, false) => None,
             (Row::Gc, false) => Some(20.0),
-            (Row::Gc, true) | (Row::PinLs, _) => Some(10.0),
+            (Row::Gc, true) | (Row::PinLs | Row::FilesDir | Row::FilesTree, _) => Some(10.0),
         }
     }
 }

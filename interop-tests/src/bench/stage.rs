@@ -36,6 +36,11 @@ impl Stage {
         })
     }
 
+    /// How much of everything.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
     /// Where everything lies.
     pub fn path(&self) -> &Path {
         self.place.path()

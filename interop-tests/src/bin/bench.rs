@@ -16,7 +16,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     about = "Measure ipfs-kit against Kubo",
-    after_help = "Rows: add-1g add-1g-v1 add-tree cat-1g get-tree gc-tree pin-ls, the figures \
+    after_help = "Rows: add-1g add-1g-v1 add-tree cat-1g get-tree gc-tree pin-ls files-dir files-tree, the figures \
                   limits, million, stream, disk-use, and fetch-file, fetch-tree, fetch-links or \
                   all three as fetch."
 )]
@@ -33,6 +33,9 @@ struct Options {
     /// Files of the tree.
     #[arg(long)]
     files: Option<usize>,
+    /// Files written into the mutable file system.
+    #[arg(long)]
+    mfs_files: Option<usize>,
     /// Runs of each side; the goals ask for five or more.
     #[arg(long)]
     runs: Option<usize>,
@@ -74,6 +77,7 @@ fn main() -> Result<ExitCode> {
         Sizes::FULL
     };
     sizes.file = options.size.unwrap_or(sizes.file);
+    sizes.mfs = options.mfs_files.unwrap_or(sizes.mfs);
     sizes.files = options.files.unwrap_or(sizes.files);
     let mut failed = 0;
     for in_memory in places {

@@ -45,11 +45,17 @@ pub fn kill(options: &Options, seed: u64) -> Result<Count> {
                 break;
             }
         }
-        acknowledged += stage.writers.iter().map(|writer| writer.acknowledged).sum::<u64>();
+        acknowledged += stage
+            .writers
+            .iter()
+            .map(|writer| writer.acknowledged)
+            .sum::<u64>();
         life += 1;
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("mfs: seed {seed}, {kills} kills in {seconds:.0} s, {acknowledged} acknowledged calls");
+    println!(
+        "mfs: seed {seed}, {kills} kills in {seconds:.0} s, {acknowledged} acknowledged calls"
+    );
     Ok(count)
 }
 
@@ -89,7 +95,9 @@ impl Stage {
             workshop,
             peer,
             rng: StdRng::seed_from_u64(seed),
-            writers: (0..WRITERS).map(|number| Writer::new(number, seed)).collect(),
+            writers: (0..WRITERS)
+                .map(|number| Writer::new(number, seed))
+                .collect(),
         })
     }
 
@@ -106,7 +114,9 @@ impl Stage {
             let working: Vec<_> = self
                 .writers
                 .iter_mut()
-                .map(|writer| scope.spawn(move || writer.work(daemon, stop, &mut Duration::ZERO)))
+                .map(|writer| {
+                    scope.spawn(move || writer.work(daemon, stop, &mut Duration::default()))
+                })
                 .collect();
             if with_gc {
                 // It ends with the daemon.
@@ -150,7 +160,10 @@ impl Stage {
             let mut collected = Ok(());
             while start.elapsed() < length && collected.is_ok() {
                 collected = daemon.call("repo/gc?silent=true", None).and_then(|answer| {
-                    ensure!(answer.status == 200 && answer.error.is_none(), "gc: {answer:?}");
+                    ensure!(
+                        answer.status == 200 && answer.error.is_none(),
+                        "gc: {answer:?}"
+                    );
                     Ok(())
                 });
                 collections += 1;
@@ -176,7 +189,10 @@ impl Stage {
             writer.check(&daemon)?;
         }
         let broken = daemon.post("repo/verify")?;
-        let broken = broken.iter().filter(|line| line.to_string().contains("corrupt")).count();
+        let broken = broken
+            .iter()
+            .filter(|line| line.to_string().contains("corrupt"))
+            .count();
         ensure!(broken == 0, "{broken} damaged blocks");
         Ok(())
     }
@@ -306,7 +322,11 @@ impl Writer {
             .collect();
         names.sort_unstable();
         let expected: Vec<&str> = self.files.keys().map(String::as_str).collect();
-        ensure!(names == expected, "{}: {names:?} instead of {expected:?}", self.dir);
+        ensure!(
+            names == expected,
+            "{}: {names:?} instead of {expected:?}",
+            self.dir
+        );
         for (name, held) in &self.files {
             let found = self.read(daemon, name)?;
             ensure!(
@@ -354,7 +374,11 @@ impl Writer {
             return Ok(Some(answer.body));
         }
         let text = String::from_utf8_lossy(&answer.body);
-        ensure!(text.contains("file does not exist"), "{}/{name}: {text}", self.dir);
+        ensure!(
+            text.contains("file does not exist"),
+            "{}/{name}: {text}",
+            self.dir
+        );
         Ok(None)
     }
 }

@@ -35,7 +35,10 @@ pub fn of(node: &Node, root: &Cid) -> Result<(bool, u64)> {
             }
             continue;
         }
-        let Some(Frame { cid, whole, bytes, .. }) = path.pop() else {
+        let Some(Frame {
+            cid, whole, bytes, ..
+        }) = path.pop()
+        else {
             break;
         };
         match path.last_mut() {

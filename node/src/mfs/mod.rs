@@ -5,8 +5,8 @@
 //! writer waits only for others of the same file. What is in the tree and not in the committed root is kept by guards,
 //! which end with the commit; the committed root is a root of garbage collection.
 
-mod error;
 mod added;
+mod error;
 mod locality;
 pub mod path;
 mod state;
@@ -16,13 +16,16 @@ mod tests;
 mod tree;
 mod write;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ipfs_kit_blockstore::cid::{Cid, Version};
 use ipfs_kit_blockstore::store::{BlockInfo, Guard};
 use ipfs_kit_blockstore::{HashFunction, HashSpec};
 use ipfs_kit_unixfs::directory::{Progress, Target};
-use ipfs_kit_unixfs::{CidSpec, DirectoryEntry, DirectoryReader, ImportOptions, Kind, Mtime, NodeStat, edit, run};
+use ipfs_kit_unixfs::{
+    CidSpec, DirectoryEntry, DirectoryReader, ImportOptions, Kind, Mtime, NodeStat, edit, run,
+};
 
 use crate::error::{Emit, Error, Result};
 use crate::files::{AddOptions, FileStream, import_settings};
@@ -32,8 +35,8 @@ use crate::walk::{Visitor, walk};
 use state::Open;
 use tree::{Blocks, DirId, Found, Tree};
 
-pub use error::MfsError;
 pub(crate) use added::put_added;
+pub use error::MfsError;
 pub(crate) use state::MfsState;
 pub use write::MfsWrite;
 
@@ -123,7 +126,9 @@ impl Mfs<'_> {
                 directory: false,
             }),
             Found::Dir(_) => Ok(MfsEntry {
-                cid: open.snapshot(self.node, &|tree, blocks| directory(tree, path, blocks))?.cid,
+                cid: open
+                    .snapshot(self.node, &|tree, blocks| lookup_dir(tree, path, blocks))?
+                    .cid,
                 directory: true,
             }),
         }
@@ -209,7 +214,11 @@ impl Mfs<'_> {
     pub fn mkdir(&self, path: &str, parents: bool, naming: &MfsNaming) -> Result<()> {
         let names = path::names(path);
         if names.is_empty() {
-            return if parents { Ok(()) } else { Err(MfsError::RootExists.into()) };
+            return if parents {
+                Ok(())
+            } else {
+                Err(MfsError::RootExists.into())
+            };
         }
         self.node.check_writable()?;
         let spec = import(self.node, Some(naming))?.cid;
@@ -248,7 +257,7 @@ impl Mfs<'_> {
         put
     }
 
-    fn put_held(&self, open: &Open, guard: &std::sync::Arc<Guard>, path: &str, root: &Cid) -> Result<()> {
+    fn put_held(&self, open: &Open, guard: &Arc<Guard>, path: &str, root: &Cid) -> Result<()> {
         // A collection that begins now sees the root among those that are held. One that runs may be past that.
         if self.node.store().is_sweeping() {
             touch_below(self.node, guard, root)?;
@@ -290,42 +299,62 @@ impl Mfs<'_> {
         let open = self.open()?;
         let guard = open.guard(self.node);
         let (from_dir, from_name) = path::split(from);
-        let (to_dir, to_name) = match to.ends_with('/') {
+        let (to_dir, mut to_name) = match to.ends_with('/') {
             true => (to, from_name),
             false => path::split(to),
         };
-        let within = |dir: &str| {
-            open.run(self.node, |tree, blocks| lookup_dir(tree, dir, blocks))
-        };
-        let mut to_id = within(to_dir)?;
-        let from_id = within(from_dir)?;
-        let source = open.run(self.node, |tree, blocks| tree.child(from_id, from_name.as_bytes(), blocks))?;
-        let target = match source.ok_or(MfsError::NotFound)? {
+        let mut to_dir = to_dir.to_owned();
+        open.run(self.node, |tree, blocks| lookup_dir(tree, &to_dir, blocks))?;
+        let target = match self
+            .child(&open, from_dir, from_name)?
+            .ok_or(MfsError::NotFound)?
+        {
             Found::File(target) => target,
-            Found::Dir(id) => open.snapshot(self.node, &move |_, _| Ok(Progress::Done(id)))?,
+            Found::Dir(_) => {
+                let find = |tree: &mut Tree, blocks: &Blocks| lookup_dir(tree, from, blocks);
+                open.snapshot(self.node, &find)?
+            }
         };
-        let mut to_name = to_name;
-        match open.run(self.node, |tree, blocks| tree.child(to_id, to_name.as_bytes(), blocks))? {
+        match self.child(&open, &to_dir, to_name)? {
             None => {}
-            Some(Found::File(_)) => self.drop_entry(&open, &guard, to_id, to_name).map(drop)?,
-            Some(Found::Dir(id)) => {
-                to_id = id;
+            Some(Found::File(_)) => drop(self.drop_entry(&open, &guard, &to_dir, to_name)?),
+            Some(Found::Dir(_)) => {
+                to_dir = format!("{}/{to_name}", to_dir.trim_end_matches('/'));
                 to_name = from_name;
-                let there = open.run(self.node, |tree, blocks| tree.child(id, to_name.as_bytes(), blocks))?;
-                if there.is_some() {
+                if self.child(&open, &to_dir, to_name)?.is_some() {
                     return Err(MfsError::EntryExists.into());
                 }
             }
         }
-        open.change(self.node, &guard, |tree, blocks| tree.insert(to_id, to_name, &target, blocks))?;
-        if (from_id, from_name) != (to_id, to_name) {
-            self.drop_entry(&open, &guard, from_id, from_name)?;
+        open.change(self.node, &guard, |tree, blocks| {
+            match lookup_dir(tree, &to_dir, blocks)? {
+                Progress::Need(missing) => Ok(Progress::Need(missing)),
+                Progress::Done(id) => tree.insert(id, to_name, &target, blocks),
+            }
+        })?;
+        if (path::clean(from_dir), from_name) != (path::clean(&to_dir), to_name) {
+            self.drop_entry(&open, &guard, from_dir, from_name)?;
         }
         Ok(())
     }
 
-    fn drop_entry(&self, open: &Open, guard: &std::sync::Arc<Guard>, id: DirId, name: &str) -> Result<bool> {
-        open.change(self.node, guard, |tree, blocks| tree.remove(id, name, blocks))
+    fn child(&self, open: &Open, dir: &str, name: &str) -> Result<Option<Found>> {
+        open.run(self.node, |tree, blocks| {
+            match lookup_dir(tree, dir, blocks)? {
+                Progress::Need(missing) => Ok(Progress::Need(missing)),
+                Progress::Done(id) => tree.child(id, name.as_bytes(), blocks),
+            }
+        })
+    }
+
+    /// Removes an entry; whether there was one.
+    fn drop_entry(&self, open: &Open, guard: &Arc<Guard>, dir: &str, name: &str) -> Result<bool> {
+        open.change(self.node, guard, |tree, blocks| {
+            match lookup_dir(tree, dir, blocks)? {
+                Progress::Need(missing) => Ok(Progress::Need(missing)),
+                Progress::Done(id) => tree.remove(id, name, blocks),
+            }
+        })
     }
 
     /// Removes an entry of a directory, whatever it is, also one that cannot be read.
@@ -337,13 +366,11 @@ impl Mfs<'_> {
         let open = self.open()?;
         let guard = open.guard(self.node);
         let (dir, name) = path::split(path);
-        let id = match self.look(dir)? {
-            Found::Dir(id) => id,
-            Found::File(_) => return Err(MfsError::ParentNotDirectory.into()),
-        };
-        match self.drop_entry(&open, &guard, id, name)? {
-            true => Ok(()),
-            false => Err(MfsError::NotFound.into()),
+        match self.drop_entry(&open, &guard, dir, name) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MfsError::NotFound.into()),
+            Err(Error::Mfs(MfsError::NotADirectory(_))) => Err(MfsError::ParentNotDirectory.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -359,10 +386,12 @@ impl Mfs<'_> {
         let open = self.open()?;
         let guard = open.guard(self.node);
         let names = path::names(path);
-        open.change(self.node, &guard, |tree, blocks| match tree.lookup(&names, blocks)? {
-            Progress::Need(missing) => Ok(Progress::Need(missing)),
-            Progress::Done(Found::File(_)) => Err(MfsError::OnlyDirectories.into()),
-            Progress::Done(Found::Dir(id)) => Ok(Progress::Done(tree.set_spec(id, spec)?)),
+        open.change(self.node, &guard, |tree, blocks| {
+            match tree.lookup(&names, blocks)? {
+                Progress::Need(missing) => Ok(Progress::Need(missing)),
+                Progress::Done(Found::File(_)) => Err(MfsError::OnlyDirectories.into()),
+                Progress::Done(Found::Dir(id)) => Ok(Progress::Done(tree.set_spec(id, spec)?)),
+            }
         })
     }
 
@@ -395,11 +424,13 @@ impl Mfs<'_> {
         let guard = open.guard(self.node);
         let names = path::names(path);
         let Found::File(old) = self.look(path)? else {
-            return open.change(self.node, &guard, |tree, blocks| match tree.lookup(&names, blocks)? {
-                Progress::Need(missing) => Ok(Progress::Need(missing)),
-                Progress::Done(Found::File(_)) => Err(MfsError::NotFound.into()),
-                Progress::Done(Found::Dir(id)) => {
-                    Ok(Progress::Done(tree.set_attributes(id, change)?))
+            return open.change(self.node, &guard, |tree, blocks| {
+                match tree.lookup(&names, blocks)? {
+                    Progress::Need(missing) => Ok(Progress::Need(missing)),
+                    Progress::Done(Found::File(_)) => Err(MfsError::NotFound.into()),
+                    Progress::Done(Found::Dir(id)) => {
+                        Ok(Progress::Done(tree.set_attributes(id, change)?))
+                    }
                 }
             });
         };
@@ -420,10 +451,12 @@ impl Mfs<'_> {
     pub fn settle(&self, path: &str) -> Result<()> {
         let open = self.open()?;
         let names = path::names(path);
-        open.run(self.node, |tree, blocks| match tree.lookup(&names, blocks)? {
-            Progress::Need(missing) => Ok(Progress::Need(missing)),
-            Progress::Done(Found::File(_)) => Ok(Progress::Done(())),
-            Progress::Done(Found::Dir(id)) => Ok(Progress::Done(tree.settle(id)?)),
+        open.run(self.node, |tree, blocks| {
+            match tree.lookup(&names, blocks)? {
+                Progress::Need(missing) => Ok(Progress::Need(missing)),
+                Progress::Done(Found::File(_)) => Ok(Progress::Done(())),
+                Progress::Done(Found::Dir(id)) => Ok(Progress::Done(tree.settle(id)?)),
+            }
         })
     }
 
@@ -496,18 +529,15 @@ impl Mfs<'_> {
         Ok((old, new.clone()))
     }
 
-    fn open(&self) -> Result<std::sync::Arc<Open>> {
+    fn open(&self) -> Result<Arc<Open>> {
         self.node.mfs_state().opened(self.node)
     }
 
     fn look(&self, path: &str) -> Result<Found> {
         let names = path::names(path);
-        self.open()?.run(self.node, |tree, blocks| tree.lookup(&names, blocks))
+        self.open()?
+            .run(self.node, |tree, blocks| tree.lookup(&names, blocks))
     }
-}
-
-fn directory(tree: &mut Tree, path: &str, blocks: &Blocks) -> Result<Progress<DirId>> {
-    lookup_dir(tree, path, blocks)
 }
 
 fn lookup_dir(tree: &mut Tree, path: &str, blocks: &Blocks) -> Result<Progress<DirId>> {
@@ -566,7 +596,10 @@ fn touch_below(node: &Node, guard: &Guard, root: &Cid) -> Result<()> {
     impl Visitor for Touching<'_> {
         fn look(&mut self, node: &Node, cid: &Cid) -> Result<Option<BlockInfo>> {
             self.0.touch(cid.hash())?;
-            Ok(node.store().info(cid.hash())?.filter(|info| !info.quarantined))
+            Ok(node
+                .store()
+                .info(cid.hash())?
+                .filter(|info| !info.quarantined))
         }
 
         fn found(&mut self, _: &Cid, _: &BlockInfo) -> Result<()> {

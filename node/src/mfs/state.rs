@@ -155,9 +155,19 @@ impl Open {
     pub(super) fn run<T>(
         &self,
         node: &Node,
+        operation: impl FnMut(&mut Tree, &Blocks) -> Result<Progress<T>>,
+    ) -> Result<T> {
+        self.run_with(node, false, operation)
+    }
+
+    /// `here`: nothing is fetched; an operation hears that a block is absent, once, and may do without.
+    fn run_with<T>(
+        &self,
+        node: &Node,
+        here: bool,
         mut operation: impl FnMut(&mut Tree, &Blocks) -> Result<Progress<T>>,
     ) -> Result<T> {
-        let mut blocks = Blocks::new();
+        let mut blocks = Blocks::default();
         for _ in 0..MAX_ROUNDS {
             let missing = match operation(&mut self.tree.lock(), &blocks)? {
                 Progress::Done(done) => return Ok(done),
@@ -165,8 +175,18 @@ impl Open {
             };
             for cid in missing {
                 node.cancel().check()?;
-                let block = node.block(&cid)?;
-                blocks.insert(cid, block);
+                let found = if here {
+                    node.local_block(&cid)
+                } else {
+                    node.block(&cid)
+                };
+                match found {
+                    Ok(block) => blocks.insert(cid, block),
+                    Err(Error::NotFound(_) | Error::Damaged { .. }) if here && !blocks.absent => {
+                        blocks.absent = true;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Err(Error::Internal("a directory asked for blocks without end"))
@@ -193,12 +213,14 @@ impl Open {
         let mut writing = self.writing.lock();
         let guard = self.guard(node);
         let mut encoded = std::mem::take(&mut writing.left);
-        let target = self.change(node, &guard, |tree, blocks| {
+        let target = self.run_with(node, true, |tree, blocks| {
             let id = match find(tree, blocks)? {
                 Progress::Done(id) => id,
                 Progress::Need(missing) => return Ok(Progress::Need(missing)),
             };
-            tree.write(id, &mut encoded, blocks)
+            let written = tree.write(id, &mut encoded, blocks)?;
+            tree.keep(&guard);
+            Ok(written)
         });
         self.put(node, &guard, &mut writing, encoded)?;
         target
@@ -262,7 +284,7 @@ impl Open {
         let guard = self.guard(node);
         let mut encoded = std::mem::take(&mut writing.left);
         let mut taken = (Vec::new(), Vec::new());
-        let root = self.run(node, |tree, blocks| {
+        let root = self.run_with(node, true, |tree, blocks| {
             let root = match tree.write(tree.root(), &mut encoded, blocks)? {
                 Progress::Need(missing) => return Ok(Progress::Need(missing)),
                 Progress::Done(root) => root,
@@ -305,7 +327,8 @@ impl Open {
             return;
         }
         let root = tree.root();
-        let Ok(Progress::Done(target)) = tree.write(root, &mut Vec::new(), &Blocks::new()) else {
+        let Ok(Progress::Done(target)) = tree.write(root, &mut Vec::new(), &Blocks::default())
+        else {
             return;
         };
         // From the page cache: it was put a moment ago.
@@ -336,8 +359,7 @@ fn load_root(node: &Node, defaults: &DirectoryOptions, cid: &Cid) -> Result<Dire
     let block = node
         .local_block(cid)
         .map_err(|error| refused(format!("error loading filesroot from dagservice: {error}")))?;
-    let mut directory =
-        load(defaults, cid, &block).map_err(|error| refused(error.to_string()))?;
+    let mut directory = load(defaults, cid, &block).map_err(|error| refused(error.to_string()))?;
     // As Kubo's root, which is named as the configuration says whatever it was.
     if CidSpec::of(cid)? != defaults.cid {
         directory.set_cid_spec(defaults.cid);

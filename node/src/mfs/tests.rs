@@ -26,7 +26,11 @@ fn write(node: &Node, path: &str, data: &[u8], offset: u64) -> Result<()> {
 
 fn read(node: &Node, path: &str) -> Vec<u8> {
     let mut content = Vec::new();
-    node.mfs().read(path).unwrap().read_to_end(&mut content).unwrap();
+    node.mfs()
+        .read(path)
+        .unwrap()
+        .read_to_end(&mut content)
+        .unwrap();
     content
 }
 
@@ -140,7 +144,11 @@ fn step(node: &Node, model: &mut Model, draw: &mut Draw, nth: u64) {
     match draw.below(10) {
         0 | 1 => {
             let done = mfs.mkdir(&at, false, &MfsNaming::default());
-            assert_eq!(done.is_ok(), model.is_dir(&parent) && !model.exists(&at), "mkdir {at}");
+            assert_eq!(
+                done.is_ok(),
+                model.is_dir(&parent) && !model.exists(&at),
+                "mkdir {at}"
+            );
             if done.is_ok() {
                 model.0.insert(format!("{at}/"), Vec::new());
             }
@@ -183,7 +191,9 @@ fn step(node: &Node, model: &mut Model, draw: &mut Draw, nth: u64) {
                 let mut copied = Model(before.0.clone());
                 copied.copy(&at, "!", false);
                 let moved = copied.0.into_iter().filter(|(key, _)| key.starts_with('!'));
-                model.0.extend(moved.map(|(key, value)| (format!("{to}{}", &key[1..]), value)));
+                model
+                    .0
+                    .extend(moved.map(|(key, value)| (format!("{to}{}", &key[1..]), value)));
             }
         }
         8 => {
@@ -234,7 +244,11 @@ fn any_sequence_of_operations_is_that_of_a_plain_tree() {
         node.mfs().flush("/").unwrap();
         let root = node.mfs().entry("/").unwrap().cid;
         node.mfs_state().close();
-        assert_eq!(node.mfs().entry("/").unwrap().cid, root, "seed {seed}: read again");
+        assert_eq!(
+            node.mfs().entry("/").unwrap().cid,
+            root,
+            "seed {seed}: read again"
+        );
         collect(&node);
         model.check(&node);
     }
@@ -247,7 +261,10 @@ fn large_files_are_edited_in_place() {
     write(&node, "/f", &content, 0).unwrap();
     node.mfs().flush("/").unwrap();
     let before = node.repo().stat().unwrap().objects;
-    for (nth, offset) in [0usize, 262_144, 2_129_919, 4_999_000].into_iter().enumerate() {
+    for (nth, offset) in [0usize, 262_144, 2_129_919, 4_999_000]
+        .into_iter()
+        .enumerate()
+    {
         let patch = noise(nth as u64 + 50, 900);
         write(&node, "/f", &patch, offset as u64).unwrap();
         content[offset..offset + 900].copy_from_slice(&patch);
@@ -310,7 +327,9 @@ fn a_dag_that_is_not_here_whole_may_be_in_the_tree() {
     let mut links = Vec::new();
     let block = node.local_block(&file).unwrap();
     ipfs_kit_blockstore::codec::links(file.codec(), &block, &mut |link| links.push(link)).unwrap();
-    node.store().delete_many(&[links[1].hash().clone()]).unwrap();
+    node.store()
+        .delete_many(&[links[1].hash().clone()])
+        .unwrap();
     let report = node.repo().gc(&mut |_| Ok(())).unwrap();
     assert_eq!(report.damaged, 0);
     let (whole, bytes) = node.mfs().locality(&file).unwrap();
@@ -319,13 +338,20 @@ fn a_dag_that_is_not_here_whole_may_be_in_the_tree() {
 
 #[test]
 fn unflushed_operations_are_limited() {
-    let node = Node::builder().in_memory().set("Internal.MFSNoFlushLimit", 3).open().unwrap();
+    let node = Node::builder()
+        .in_memory()
+        .set("Internal.MFSNoFlushLimit", 3)
+        .open()
+        .unwrap();
     let mfs = node.mfs();
     for _ in 0..3 {
         mfs.count(false).unwrap();
     }
     let refused = mfs.count(false).unwrap_err().to_string();
-    assert!(refused.starts_with("reached limit of 3 unflushed MFS operations."), "{refused}");
+    assert!(
+        refused.starts_with("reached limit of 3 unflushed MFS operations."),
+        "{refused}"
+    );
     mfs.count(true).unwrap();
     mfs.count(false).unwrap();
 }
@@ -349,7 +375,10 @@ fn a_write_that_breaks_off_leaves_the_file_as_it_was() {
     write(&node, "/f", b"as it was", 0).unwrap();
     let before = node.mfs().entry("/").unwrap();
     for path in ["/f", "/new"] {
-        let options = MfsWrite { create: true, ..MfsWrite::default() };
+        let options = MfsWrite {
+            create: true,
+            ..MfsWrite::default()
+        };
         let broken = node.mfs().write(path, &mut Breaks(6_000_000), &options);
         assert!(matches!(broken, Err(Error::Input(_))), "{broken:?}");
     }
@@ -365,14 +394,20 @@ fn a_root_that_is_gone_is_told_and_replaced() {
     node.mfs_state().close();
     node.store().delete_many(&[root.hash().clone()]).unwrap();
     let refused = node.mfs().entry("/").unwrap_err().to_string();
-    assert!(refused.contains("files chroot") && refused.contains(&root.to_string()), "{refused}");
+    assert!(
+        refused.contains("files chroot") && refused.contains(&root.to_string()),
+        "{refused}"
+    );
     assert!(matches!(
         node.mfs().set_root(Some(&root)),
         Err(Error::Mfs(MfsError::NewRootMissing(_)))
     ));
     let (old, new) = node.mfs().set_root(None).unwrap();
     assert_eq!(old, Some(root));
-    assert_eq!(new.to_string(), "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn");
+    assert_eq!(
+        new.to_string(),
+        "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"
+    );
     assert!(list(&node, "/").is_empty());
 }
 
@@ -391,7 +426,10 @@ fn writers_and_collections_run_beside_each_other() {
         .files()
         .add(
             vec![Source::bytes("f", noise(99, 900_000))],
-            &AddOptions { pin: false, ..AddOptions::default() },
+            &AddOptions {
+                pin: false,
+                ..AddOptions::default()
+            },
             &mut |_| Ok(()),
         )
         .unwrap()
@@ -426,7 +464,10 @@ fn writers_and_collections_run_beside_each_other() {
                 })
             })
             .collect();
-        let ended: Vec<bool> = writers.into_iter().map(|writer| writer.join().is_ok()).collect();
+        let ended: Vec<bool> = writers
+            .into_iter()
+            .map(|writer| writer.join().is_ok())
+            .collect();
         done.store(true, Ordering::Relaxed);
         assert!(ended.iter().all(|ended| *ended));
     });
@@ -436,7 +477,10 @@ fn writers_and_collections_run_beside_each_other() {
         for nth in 0..FILES {
             let len = [10, 300_000][nth % 2];
             let path = format!("/{writer}-{nth}");
-            assert!(read(&node, &path) == noise((writer * 100 + nth) as u64, len), "{path}");
+            assert!(
+                read(&node, &path) == noise((writer * 100 + nth) as u64, len),
+                "{path}"
+            );
         }
         assert!(read(&node, &format!("/copy-{writer}-0")) == noise(99, 900_000));
     }

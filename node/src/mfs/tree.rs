@@ -27,7 +27,23 @@ const MAX_DIRS: usize = 4096;
 const MAX_TOUCHED: u64 = 262_144;
 
 /// Blocks that an operation has got so far.
-pub type Blocks = HashMap<Cid, Bytes>;
+#[derive(Default)]
+pub struct Blocks {
+    got: HashMap<Cid, Bytes>,
+    /// One was asked for that is not here, and is not waited for.
+    pub absent: bool,
+}
+
+impl Blocks {
+    fn get(&self, cid: &Cid) -> Option<&Bytes> {
+        self.got.get(cid)
+    }
+
+    /// Takes one that was asked for.
+    pub fn insert(&mut self, cid: Cid, block: Bytes) {
+        self.got.insert(cid, block);
+    }
+}
 
 /// Names an open directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -295,6 +311,16 @@ impl Tree {
                 let put = ask(&mut dir.directory, blocks, |directory| {
                     directory.insert(&name, target.clone())
                 })?;
+                let put = match put {
+                    // Whether it should be one block again is not told without all its shards.
+                    Progress::Need(_) if blocks.absent => {
+                        ask(&mut dir.directory, blocks, |directory| {
+                            directory.replace(&name, target.clone())
+                        })?
+                    }
+                    Progress::Need(missing) => Progress::Need(missing),
+                    Progress::Done(_) => Progress::Done(()),
+                };
                 if let Progress::Need(missing) = put {
                     return Ok(Progress::Need(missing));
                 }
@@ -333,7 +359,10 @@ impl Tree {
         idle.sort_unstable();
         let over = self.dirs.len().saturating_sub(MAX_DIRS / 2);
         for (nth, (_, id)) in idle.into_iter().enumerate() {
-            let large = self.dirs.get(&id).is_some_and(|dir| dir.touched > MAX_TOUCHED);
+            let large = self
+                .dirs
+                .get(&id)
+                .is_some_and(|dir| dir.touched > MAX_TOUCHED);
             if large || nth < over {
                 self.close(id);
             }
@@ -483,14 +512,17 @@ fn ask<T>(
         };
         let missing: Vec<Cid> = needed
             .iter()
-            .filter(|cid| !blocks.contains_key(cid))
+            .filter(|cid| blocks.get(cid).is_none())
             .cloned()
             .collect();
         if !missing.is_empty() {
             return Ok(Progress::Need(missing));
         }
-        for cid in &needed {
-            directory.supply(cid, &blocks[cid])?;
+        for (cid, block) in needed
+            .iter()
+            .filter_map(|cid| Some((cid, blocks.get(cid)?)))
+        {
+            directory.supply(cid, block)?;
         }
     }
 }

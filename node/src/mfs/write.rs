@@ -215,8 +215,7 @@ pub(super) fn check_new_root(node: &Node, guard: &Guard, root: &Cid) -> Result<(
     let block = node.local_block(root)?;
     let pb = PbNode::decode(&block).map_err(|error| invalid("dag-pb", error.to_string()))?;
     let message = pb.data.unwrap_or_default();
-    let unixfs =
-        UnixFs::decode(&message).map_err(|error| invalid("UnixFS", error.to_string()))?;
+    let unixfs = UnixFs::decode(&message).map_err(|error| invalid("UnixFS", error.to_string()))?;
     let kind = match unixfs.kind {
         Kind::Directory | Kind::HamtShard => return Ok(()),
         Kind::File => "File",

@@ -182,6 +182,27 @@ impl Directory {
         }
     }
 
+    /// Replaces the target of an entry without a look whether the directory should have the other form, which may need
+    /// every one of its shards.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn replace(&mut self, name: &[u8], target: Target) -> Result<Progress<()>, DirectoryError> {
+        let Form::Sharded(sharded) = &mut self.form else {
+            return Ok(match self.insert(name, target)? {
+                Progress::Done(_) => Progress::Done(()),
+                Progress::Need(missing) => Progress::Need(missing),
+            });
+        };
+        let place = Place::of(name);
+        if let Some(missing) = sharded.root.load_path(place, &mut self.supplied)? {
+            return Ok(self.need(vec![missing]));
+        }
+        sharded.root.insert(place, target)?;
+        self.stored = None;
+        Ok(self.done(|_| ()))
+    }
+
     /// Removes an entry and gives it back, or `None` if there was none.
     ///
     /// # Errors

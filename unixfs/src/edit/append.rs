@@ -16,8 +16,14 @@ const REPEAT: usize = 4;
 
 /// What is to be put behind a file.
 pub(super) enum Feed {
-    Bytes { rest: Bytes, splitter: Box<Splitter> },
-    Zeros { left: u64, whole: Option<Root> },
+    Bytes {
+        rest: Bytes,
+        splitter: Box<Splitter>,
+    },
+    Zeros {
+        left: u64,
+        whole: Option<Root>,
+    },
 }
 
 impl Feed {

@@ -52,9 +52,9 @@ impl Part {
                 tsize: link.tsize.unwrap_or(0),
             })
             .collect();
-        let below = children.iter().fold(0u64, |sum, child| {
-            sum.wrapping_add(child.tsize)
-        });
+        let below = children
+            .iter()
+            .fold(0u64, |sum, child| sum.wrapping_add(child.tsize));
         let stored = Root {
             cid: cid.clone(),
             file_size: size,

@@ -144,7 +144,10 @@ pub fn from_flags(invocation: &Invocation) -> Result<AddOptions, Failure> {
     let to_files = invocation.text("to-files");
     for (name, given) in [
         ("only-hash", only_hash),
-        ("wrap-with-directory", invocation.flag("wrap-with-directory")),
+        (
+            "wrap-with-directory",
+            invocation.flag("wrap-with-directory"),
+        ),
     ] {
         if given && to_files.is_some() {
             return Err(Failure::failed(format_args!(

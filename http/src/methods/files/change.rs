@@ -139,8 +139,7 @@ impl Record for Flushed {
 
 fn words<const N: usize>(invocation: &Invocation) -> Result<[String; N], Failure> {
     let words = invocation.arguments()?;
-    <[String; N]>::try_from(words)
-        .map_err(|_| Failure::usage(format!("expected {N} argument(s)")))
+    <[String; N]>::try_from(words).map_err(|_| Failure::usage(format!("expected {N} argument(s)")))
 }
 
 fn cp(invocation: &mut Invocation) -> Result<(), Failure> {
@@ -154,7 +153,9 @@ fn cp(invocation: &mut Invocation) -> Result<(), Failure> {
     let mfs = node.mfs();
     let shown = source.path().trim_end_matches('/');
     let cid = source.cid(&node).map_err(|error| {
-        Failure::failed(format_args!("cp: cannot get node from path {shown}: {error}"))
+        Failure::failed(format_args!(
+            "cp: cannot get node from path {shown}: {error}"
+        ))
     })?;
     check_source(&node, &cid)?;
     if invocation.flag("parents") {
@@ -265,9 +266,10 @@ fn flush(invocation: &mut Invocation) -> Result<(), Failure> {
     mfs.count(true)?;
     let cid = invocation.cid_style().text(&mfs.entry(&path)?.cid);
     let line = format!("{{\"Cid\":\"{cid}\"}}\n");
-    invocation
-        .out
-        .emit(|| Flushed { cid }, |out| out.extend_from_slice(line.as_bytes()))?;
+    invocation.out.emit(
+        || Flushed { cid },
+        |out| out.extend_from_slice(line.as_bytes()),
+    )?;
     invocation.close(node)
 }
 

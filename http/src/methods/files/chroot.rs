@@ -17,13 +17,11 @@ pub const COMMAND: Command = Command {
             garbage collection unless it is pinned.\n\
             \n\
             Only runs while no daemon does.",
-    arguments: &[
-        Argument::word(
-            "cid",
-            "New root CID (defaults to empty directory if not specified)",
-        )
-        .optional(),
-    ],
+    arguments: &[Argument::word(
+        "cid",
+        "New root CID (defaults to empty directory if not specified)",
+    )
+    .optional()],
     options: &[
         Opt::flag(
             &["confirm"],
@@ -56,16 +54,17 @@ pub fn run(invocation: &mut Invocation) -> Result<(), Failure> {
         ));
     }
     let style = invocation.cid_style();
-    let root = match invocation.words().is_empty() {
-        true => None,
-        false => {
-            let text = invocation.argument()?;
-            let bare = text.strip_prefix("/ipfs/").unwrap_or(&text);
-            Some(bare.parse::<Cid>().map_err(|error| {
-                Failure::failed(format_args!("invalid CID {text:?}: {error}"))
-            })?)
-        }
-    };
+    let root =
+        match invocation.words().is_empty() {
+            true => None,
+            false => {
+                let text = invocation.argument()?;
+                let bare = text.strip_prefix("/ipfs/").unwrap_or(&text);
+                Some(bare.parse::<Cid>().map_err(|error| {
+                    Failure::failed(format_args!("invalid CID {text:?}: {error}"))
+                })?)
+            }
+        };
     let node = invocation.node().map_err(|failure| {
         Failure::failed(format_args!(
             "opening repo (is the daemon running?): {failure}"

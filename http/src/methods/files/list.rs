@@ -1,13 +1,14 @@
 //! `files ls`: the entries of a directory.
 
-use ipfs_kit_node::{MfsListed, mfs_path};
+use ipfs_kit_node::{MfsListed, Node, mfs_path};
 use serde::Serialize;
 
 use super::{FLUSH, check_path};
+use crate::cid_style::CidStyle;
 use crate::command::{Argument, Command, Opt, Run};
 use crate::failure::Failure;
-use crate::invocation::Invocation;
-use crate::output::Record;
+use crate::invocation::{Invocation, to_io};
+use crate::output::{Output, Record};
 
 /// `ipfs-kit files ls`
 pub const COMMAND: Command = Command {
@@ -64,46 +65,69 @@ fn ls(invocation: &mut Invocation) -> Result<(), Failure> {
     };
     let long = invocation.flag("long");
     let node = invocation.node()?;
-    let mfs = node.mfs();
-    let mut entries = Vec::new();
-    if mfs.is_directory(&path)? {
-        mfs.list(&path, long, &mut |listed| {
-            entries.push(Entry::new(listed, long));
-            Ok(())
-        })?;
+    if node.mfs().is_directory(&path)? {
+        list_dir(invocation, &node, &path, long)?;
     } else {
-        let cid = mfs.entry(&path)?.cid;
-        let (size, hash) = match long {
-            true => (mfs.size(&cid)?, invocation.cid_style().text(&cid)),
-            false => (0, String::new()),
-        };
-        entries.push(Entry {
-            name: mfs_path::split(&path).1.to_owned(),
-            r#type: 0,
-            size,
-            hash,
-        });
+        let entry = one_file(&node, &path, long, invocation.cid_style())?;
+        show(invocation, vec![entry], long)?;
     }
-    let sorted = invocation.is_text() && !invocation.flag("U");
-    if sorted {
-        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    }
-    if invocation.is_text() {
-        for entry in &entries {
-            push_line(&mut invocation.out, entry, long)?;
-        }
-        return invocation.close(node);
-    }
-    let entries = Some(entries).filter(|entries| !entries.is_empty());
-    invocation.out.emit(|| Listing { entries }, |_| {})?;
     invocation.close(node)
 }
 
-fn push_line(
-    out: &mut crate::output::Output,
-    entry: &Entry,
+fn one_file(node: &Node, path: &str, long: bool, style: CidStyle) -> Result<Entry, Failure> {
+    let mfs = node.mfs();
+    let cid = mfs.entry(path)?.cid;
+    let (size, hash) = match long {
+        true => (mfs.size(&cid)?, style.text(&cid)),
+        false => (0, String::new()),
+    };
+    Ok(Entry {
+        name: mfs_path::split(path).1.to_owned(),
+        r#type: 0,
+        size,
+        hash,
+    })
+}
+
+/// Unsorted entries go out as they come; sorted ones have to be there first.
+fn list_dir(
+    invocation: &mut Invocation,
+    node: &Node,
+    path: &str,
     long: bool,
 ) -> Result<(), Failure> {
+    let mfs = node.mfs();
+    if let Some(mut list) = invocation.out.list("Entries") {
+        mfs.list(path, long, &mut |listed| {
+            list.push(&Entry::new(listed, long)).map_err(to_io)
+        })?;
+        return list.finish();
+    }
+    if invocation.is_text() && invocation.flag("U") {
+        return Ok(mfs.list(path, long, &mut |listed| {
+            push_line(&mut invocation.out, &Entry::new(listed, long), long).map_err(to_io)
+        })?);
+    }
+    let mut entries = Vec::new();
+    mfs.list(path, long, &mut |listed| {
+        entries.push(Entry::new(listed, long));
+        Ok(())
+    })?;
+    show(invocation, entries, long)
+}
+
+fn show(invocation: &mut Invocation, mut entries: Vec<Entry>, long: bool) -> Result<(), Failure> {
+    if invocation.is_text() {
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        return entries
+            .iter()
+            .try_for_each(|entry| push_line(&mut invocation.out, entry, long));
+    }
+    let entries = Some(entries).filter(|entries| !entries.is_empty());
+    invocation.out.emit(|| Listing { entries }, |_| {})
+}
+
+fn push_line(out: &mut Output, entry: &Entry, long: bool) -> Result<(), Failure> {
     let slash = if long && entry.r#type == 1 { "/" } else { "" };
     if long {
         return out.line(&format!(

@@ -101,7 +101,12 @@ fn stat(invocation: &mut Invocation) -> Result<(), Failure> {
 fn format(invocation: &Invocation) -> Result<String, Failure> {
     let (hash, size) = (invocation.flag("hash"), invocation.flag("size"));
     let format = invocation.text("format").unwrap_or_default();
-    if [hash, size, format != DEFAULT_FORMAT].iter().filter(|set| **set).count() > 1 {
+    if [hash, size, format != DEFAULT_FORMAT]
+        .iter()
+        .filter(|set| **set)
+        .count()
+        > 1
+    {
         return Err(Failure::usage(
             "invalid parameters: format was set by multiple options. Only one format option is allowed",
         ));
@@ -115,7 +120,10 @@ fn format(invocation: &Invocation) -> Result<String, Failure> {
 
 /// The mode in Go's bits, 0 for none; a symbolic link has all permissions.
 fn mode(stat: &FileStat) -> u32 {
-    match (meta::go_bits(stat.mode.unwrap_or(0) & 0o7777, stat.kind), stat.kind) {
+    match (
+        meta::go_bits(stat.mode.unwrap_or(0) & 0o7777, stat.kind),
+        stat.kind,
+    ) {
         (Some(bits), _) => bits,
         (None, EntryKind::Symlink) => 1 << 27 | 0o777,
         (None, _) => 0,
@@ -153,12 +161,7 @@ fn record(stat: &FileStat, style: CidStyle, locality: Option<(bool, u64)>) -> St
     }
 }
 
-fn text(
-    stat: &FileStat,
-    style: CidStyle,
-    locality: Option<(bool, u64)>,
-    format: &str,
-) -> String {
+fn text(stat: &FileStat, style: CidStyle, locality: Option<(bool, u64)>, format: &str) -> String {
     const UNSET: &str = "not set";
     let unset = || UNSET.to_owned();
     let mode = mode(stat);
@@ -169,7 +172,11 @@ fn text(
     let (seconds, nanos) = mtime(stat);
     let (time, seconds, nanos) = match seconds {
         ..=0 => (unset(), unset(), unset()),
-        _ => (meta::day_and_time(seconds), seconds.to_string(), nanos.to_string()),
+        _ => (
+            meta::day_and_time(seconds),
+            seconds.to_string(),
+            nanos.to_string(),
+        ),
     };
     let mut text = format
         .replace("<hash>", &style.text(&stat.cid))

@@ -23,7 +23,9 @@ impl Draw {
 
     fn path(&mut self) -> String {
         let depth = 1 + self.below(3);
-        (0..depth).map(|_| format!("/{}", self.pick(&NAMES))).collect()
+        (0..depth)
+            .map(|_| format!("/{}", self.pick(&NAMES)))
+            .collect()
     }
 
     fn flags(&mut self, of: &[&str]) -> String {
@@ -40,8 +42,7 @@ fn drawn_sequences_give_what_kubo_gives() -> Result<()> {
         let mut pair = Pair::start(&ours, &kubo)?;
         let mut draw = Draw(seed * 0x1234_5678_9abc_def1);
         for step in 0..200 {
-            one(&mut pair, &mut draw, step)
-                .with_context(|| format!("seed {seed}, step {step}"))?;
+            one(&mut pair, &mut draw, step).with_context(|| format!("seed {seed}, step {step}"))?;
         }
     }
     Ok(())
@@ -62,7 +63,10 @@ fn one(pair: &mut Pair, draw: &mut Draw, step: u64) -> Result<()> {
                 "&raw-leaves=true",
                 "&flush=false",
             ]);
-            let (offset, len) = (SIZES[draw.below(SIZES.len())], SIZES[draw.below(SIZES.len())]);
+            let (offset, len) = (
+                SIZES[draw.below(SIZES.len())],
+                SIZES[draw.below(SIZES.len())],
+            );
             let offset = if draw.below(2) == 0 { 0 } else { offset };
             let call = format!("files/write?arg={path}&create=true&offset={offset}{flags}");
             pair.change(&call, Some(&noise(step, len)))
@@ -95,7 +99,8 @@ fn one(pair: &mut Pair, draw: &mut Draw, step: u64) -> Result<()> {
         }
         _ => {
             pair.change("files/flush", None)?;
-            pair.call(&format!("files/ls?arg={path}&long=true"), None).map(drop)
+            pair.call(&format!("files/ls?arg={path}&long=true"), None)
+                .map(drop)
         }
     }
 }

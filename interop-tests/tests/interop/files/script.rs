@@ -106,7 +106,20 @@ fn directories(pair: &mut Pair) -> Result<()> {
 }
 
 fn files(pair: &mut Pair) -> Result<()> {
-    for (nth, len) in [0, 1, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK].into_iter().enumerate() {
+    for (nth, len) in [
+        0,
+        1,
+        4095,
+        4096,
+        4097,
+        CHUNK - 1,
+        CHUNK,
+        CHUNK + 1,
+        3 * CHUNK,
+    ]
+    .into_iter()
+    .enumerate()
+    {
         for (kind, options) in [
             ("v0", ""),
             ("v1", "&cid-version=1"),
@@ -137,11 +150,26 @@ fn files(pair: &mut Pair) -> Result<()> {
             pair.call(&format!("files/stat?arg={path}"), None)?;
         }
     }
-    for query in ["", "&offset=10", "&offset=10&count=5", "&count=0", "&offset=70000", "&offset=70001", "&offset=-1", "&count=-1"] {
+    for query in [
+        "",
+        "&offset=10",
+        "&offset=10&count=5",
+        "&count=0",
+        "&offset=70000",
+        "&offset=70001",
+        "&offset=-1",
+        "&count=-1",
+    ] {
         pair.call(&format!("files/read?arg=/v0-3{query}"), None)?;
     }
-    pair.change("files/write?arg=/new/dir/file&create=true&parents=true&cid-version=1", Some(b"deep"))?;
-    pair.change("files/write?arg=/unflushed&create=true&flush=false", Some(b"later"))?;
+    pair.change(
+        "files/write?arg=/new/dir/file&create=true&parents=true&cid-version=1",
+        Some(b"deep"),
+    )?;
+    pair.change(
+        "files/write?arg=/unflushed&create=true&flush=false",
+        Some(b"later"),
+    )?;
     pair.call("files/read?arg=/unflushed", None)?;
     pair.change("files/flush?arg=/", None)?;
     Ok(())
@@ -192,10 +220,20 @@ fn copies(pair: &mut Pair, small: &str, raw: &str, tree: &str, cbor: &str) -> Re
 /// Files that `add` made, which have another shape than those that are written.
 fn edits_of_added(pair: &mut Pair, roots: &[String]) -> Result<()> {
     for (nth, root) in roots.iter().enumerate() {
-        for (edit, (query, len)) in [("&offset=10", 20), ("&offset=990", 5), ("&truncate=true", 50)].into_iter().enumerate() {
+        for (edit, (query, len)) in [
+            ("&offset=10", 20),
+            ("&offset=990", 5),
+            ("&truncate=true", 50),
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let path = format!("/edit-{nth}-{edit}");
             pair.change(&format!("files/cp?arg=/ipfs/{root}&arg={path}"), None)?;
-            pair.change(&format!("files/write?arg={path}{query}"), Some(&noise(edit as u64, len)))?;
+            pair.change(
+                &format!("files/write?arg={path}{query}"),
+                Some(&noise(edit as u64, len)),
+            )?;
             pair.call(&format!("files/read?arg={path}"), None)?;
         }
     }
@@ -204,8 +242,14 @@ fn edits_of_added(pair: &mut Pair, roots: &[String]) -> Result<()> {
         let path = format!("/append-{nth}");
         pair.change(&format!("files/cp?arg=/ipfs/{root}&arg={path}"), None)?;
         let size = [0, 1000, 30_000][nth];
-        pair.change(&format!("files/write?arg={path}&offset={size}"), Some(&noise(9, 400_000)))?;
-        pair.change(&format!("files/write?arg={path}&offset=5"), Some(&noise(10, 300)))?;
+        pair.change(
+            &format!("files/write?arg={path}&offset={size}"),
+            Some(&noise(9, 400_000)),
+        )?;
+        pair.change(
+            &format!("files/write?arg={path}&offset=5"),
+            Some(&noise(10, 300)),
+        )?;
         pair.call(&format!("files/read?arg={path}&offset=900&count=500"), None)?;
     }
     Ok(())
@@ -253,7 +297,10 @@ fn attributes(pair: &mut Pair, tree: &str) -> Result<()> {
     }
     for name in ["plain", "v1", "long", "sub", "link"] {
         pair.call(&format!("files/stat?arg=/attributes/{name}"), None)?;
-        pair.call(&format!("files/stat?arg=/attributes/{name}&encoding=text"), None)?;
+        pair.call(
+            &format!("files/stat?arg=/attributes/{name}&encoding=text"),
+            None,
+        )?;
     }
     Ok(())
 }

@@ -72,7 +72,12 @@ fn compare(settings: &[(&str, &str)]) -> Result<()> {
             pair.change(&format!("files/rm?arg=/{dir}/{}", name(nth)), None)?;
         }
     }
-    let most = |shapes: &[String]| shapes.iter().filter(|shape| shape.contains("\"Blocks\":0")).count();
+    let most = |shapes: &[String]| {
+        shapes
+            .iter()
+            .filter(|shape| shape.contains("\"Blocks\":0"))
+            .count()
+    };
     ensure!(most(&shapes) < shapes.len());
     Ok(())
 }
