@@ -218,9 +218,11 @@ impl Open {
                 Progress::Done(id) => id,
                 Progress::Need(missing) => return Ok(Progress::Need(missing)),
             };
-            let written = tree.write(id, &mut encoded, blocks)?;
-            tree.keep(&guard);
-            Ok(written)
+            // A look at what is committed leaves nothing to commit.
+            if tree.is_dirty() || !tree.guards.is_empty() {
+                tree.keep(&guard);
+            }
+            tree.write(id, &mut encoded, blocks)
         });
         self.put(node, &guard, &mut writing, encoded)?;
         target

@@ -17,7 +17,7 @@ use ipfs_kit_unixfs::{CidSpec, DirectoryOptions, Kind, Mtime, Root, UnixFs};
 use rustc_hash::FxBuildHasher;
 
 use super::error::MfsError;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Open directories that need not be open; more are closed.
 const MAX_DIRS: usize = 4096;
@@ -301,32 +301,57 @@ impl Tree {
         out: &mut Vec<Block>,
         blocks: &Blocks,
     ) -> Result<Progress<Target>> {
-        while let Some(name) = self.dir(id)?.stale.first().cloned() {
-            if let Some(&below) = self.dir(id)?.open.get(&name) {
-                let target = match self.write(below, out, blocks)? {
-                    Progress::Need(missing) => return Ok(Progress::Need(missing)),
-                    Progress::Done(target) => target,
-                };
-                let dir = self.dir_mut(id)?;
-                let put = ask(&mut dir.directory, blocks, |directory| {
-                    directory.insert(&name, target.clone())
-                })?;
-                let put = match put {
-                    // Whether it should be one block again is not told without all its shards.
-                    Progress::Need(_) if blocks.absent => {
-                        ask(&mut dir.directory, blocks, |directory| {
-                            directory.replace(&name, target.clone())
-                        })?
-                    }
-                    Progress::Need(missing) => Progress::Need(missing),
-                    Progress::Done(_) => Progress::Done(()),
-                };
-                if let Progress::Need(missing) = put {
-                    return Ok(Progress::Need(missing));
+        // Not by recursion: how deep a tree goes is for whoever makes it to say.
+        let mut path = vec![id];
+        while let Some(&at) = path.last() {
+            if let Some(name) = self.dir(at)?.stale.first().cloned() {
+                match self.dir(at)?.open.get(&name) {
+                    Some(&below) => path.push(below),
+                    None => drop(self.dir_mut(at)?.stale.remove(&name)),
                 }
+                continue;
             }
-            self.dir_mut(id)?.stale.remove(&name);
+            let target = self.encode(at, out)?;
+            path.pop();
+            let Some(&above) = path.last() else {
+                return Ok(Progress::Done(target));
+            };
+            if let Progress::Need(missing) = self.update_first(above, &target, blocks)? {
+                return Ok(Progress::Need(missing));
+            }
         }
+        Err(Error::Internal("a directory was encoded without an end"))
+    }
+
+    /// Brings the first entry that is out of date up to date.
+    fn update_first(
+        &mut self,
+        id: DirId,
+        target: &Target,
+        blocks: &Blocks,
+    ) -> Result<Progress<()>> {
+        let dir = self.dir_mut(id)?;
+        let Some(name) = dir.stale.first().cloned() else {
+            return Ok(Progress::Done(()));
+        };
+        let put = ask(&mut dir.directory, blocks, |directory| {
+            directory.insert(&name, target.clone())
+        })?;
+        let put = match put {
+            // Whether it should be one block again is not told without all its shards.
+            Progress::Need(_) if blocks.absent => ask(&mut dir.directory, blocks, |directory| {
+                directory.replace(&name, target.clone())
+            })?,
+            Progress::Need(missing) => Progress::Need(missing),
+            Progress::Done(_) => Progress::Done(()),
+        };
+        if matches!(put, Progress::Done(())) {
+            dir.stale.remove(&name);
+        }
+        Ok(put)
+    }
+
+    fn encode(&mut self, id: DirId, out: &mut Vec<Block>) -> Result<Target> {
         let dir = self.dir_mut(id)?;
         let start = out.len();
         let written = match dir.directory.write(&mut |block| out.push(block)) {
@@ -340,7 +365,7 @@ impl Tree {
         };
         let Root { cid, tsize, .. } = written?;
         dir.dirty = false;
-        Ok(Progress::Done(Target { cid, tsize }))
+        Ok(Target { cid, tsize })
     }
 
     /// Closes directories that have not been used for the longest time, if there are many, and those that hold much.

@@ -313,6 +313,7 @@ impl BlockAccess for Pending<'_> {
     }
 
     fn put(&mut self, block: Block) -> Result<()> {
+        self.node.cancel().check()?;
         self.bytes += block.data().len();
         self.blocks.push(block);
         if self.bytes >= BATCH {

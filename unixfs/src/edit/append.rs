@@ -1,6 +1,8 @@
 //! Putting leaves behind the last one, as boxo `ipld/unixfs/importer/trickle` appends: a node takes `max_links` leaves,
 //! then sub-trees, four of each depth. Where it goes on counts from what is there, with boxo's own offsets.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::node::{FileNode, Part, fitting};
@@ -23,6 +25,8 @@ pub(super) enum Feed {
     Zeros {
         left: u64,
         whole: Option<Root>,
+        /// Full sub-trees by their depth: they are all the same.
+        trees: HashMap<isize, Root>,
     },
 }
 
@@ -38,6 +42,7 @@ impl Feed {
         Self::Zeros {
             left: count,
             whole: None,
+            trees: HashMap::new(),
         }
     }
 
@@ -45,6 +50,25 @@ impl Feed {
         match self {
             Self::Bytes { rest, .. } => rest.is_empty(),
             Self::Zeros { left, .. } => *left == 0,
+        }
+    }
+
+    /// A full sub-tree of this depth, if one is known and there is enough for it.
+    fn known_tree(&mut self, depth: isize) -> Option<Root> {
+        let Self::Zeros { left, trees, .. } = self else {
+            return None;
+        };
+        let tree = trees.get(&depth)?;
+        *left = left.checked_sub(tree.file_size)?;
+        Some(tree.clone())
+    }
+
+    /// Takes a sub-tree that was made. There is more only if it is full.
+    fn learn_tree(&mut self, depth: isize, tree: &Root) {
+        if let Self::Zeros { left, trees, .. } = self
+            && *left > 0
+        {
+            trees.insert(depth, tree.clone());
         }
     }
 
@@ -61,7 +85,7 @@ impl Feed {
                 let chunk = rest.split_to(len);
                 editor.put_leaf(chunk, raw, store)
             }
-            Self::Zeros { left, whole } => {
+            Self::Zeros { left, whole, .. } => {
                 let len = (*left).min(HOLE_CHUNK as u64);
                 *left -= len;
                 if len < HOLE_CHUNK as u64 {
@@ -259,6 +283,9 @@ impl Grow<'_> {
         feed: &mut Feed,
         store: &mut S,
     ) -> Result<Root, S::Error> {
+        if let Some(tree) = feed.known_tree(max_depth) {
+            return Ok(tree);
+        }
         let mut node = FileNode::new(self.editor.spec);
         self.fill_leaves(&mut node, feed, store)?;
         let mut depth = 1;
@@ -266,6 +293,8 @@ impl Grow<'_> {
             self.subtrees(&mut node, depth, 0, feed, store)?;
             depth += 1;
         }
-        node.write(store)
+        let tree = node.write(store)?;
+        feed.learn_tree(max_depth, &tree);
+        Ok(tree)
     }
 }

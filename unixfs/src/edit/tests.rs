@@ -187,6 +187,26 @@ fn an_edit_touches_leaves_and_their_path_only() {
 }
 
 #[test]
+fn a_hole_costs_little_however_long_it_is() {
+    let mut store = Memory::default();
+    let root = store.add(b"start", &FileOptions::default());
+    for raw_leaves in [false, true] {
+        let mut editor = store.open(&root, Some(raw_leaves));
+        store.put = 0;
+        editor
+            .write(&mut store, 1 << 60, Bytes::from_static(b"end"))
+            .unwrap();
+        assert_eq!(editor.finish(&mut store).unwrap().file_size, (1 << 60) + 3);
+        assert!(store.put < 5_000, "{} blocks", store.put);
+        editor.set_len(&mut store, 10_000_001).unwrap();
+        let root = editor.finish(&mut store).unwrap().cid;
+        let mut expected = vec![0; 10_000_001];
+        expected[..5].copy_from_slice(b"start");
+        assert!(store.content(&root) == expected);
+    }
+}
+
+#[test]
 fn a_time_is_moved_on_by_an_edit_and_a_mode_is_kept() {
     let mut store = Memory::default();
     let root = store.add(b"content", &FileOptions::default());
