@@ -52,7 +52,7 @@ pub enum Error {
     Mfs(#[from] MfsError),
     /// A file that cannot be edited.
     #[error(transparent)]
-    Edit(EditError),
+    Edit(Box<EditError>),
     /// A key operation was refused.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -1,6 +1,5 @@
 //! Why an operation on the mutable file system was refused, in Kubo's words.
 
-use ipfs_kit_blockstore::cid::Cid;
 use ipfs_kit_unixfs::Kind;
 
 /// Why an operation on the mutable file system was refused.
@@ -62,7 +61,7 @@ pub enum MfsError {
     )]
     Root {
         /// The root.
-        root: Cid,
+        root: String,
         /// Why.
         reason: String,
     },

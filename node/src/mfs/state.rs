@@ -355,7 +355,7 @@ impl Tree {
 
 fn load_root(node: &Node, defaults: &DirectoryOptions, cid: &Cid) -> Result<Directory> {
     let refused = |reason: String| MfsError::Root {
-        root: cid.clone(),
+        root: cid.to_string(),
         reason,
     };
     let block = node

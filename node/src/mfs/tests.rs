@@ -97,14 +97,11 @@ impl Model {
         file[offset..end].copy_from_slice(data);
     }
 
-    /// Copies what is at one path to another; the old one goes if `keep` is false.
-    fn copy(&mut self, from: &str, to: &str, keep: bool) {
+    fn move_to(&mut self, from: &str, to: &str) {
         for key in self.below(from) {
-            let value = match keep {
-                true => self.0[&key].clone(),
-                false => self.0.remove(&key).unwrap(),
-            };
-            self.0.insert(format!("{to}{}", &key[from.len()..]), value);
+            if let Some(value) = self.0.remove(&key) {
+                self.0.insert(format!("{to}{}", &key[from.len()..]), value);
+            }
         }
     }
 
@@ -130,96 +127,122 @@ impl Model {
     }
 }
 
-/// One drawn operation on both; neither may do what the other refuses.
-fn step(node: &Node, model: &mut Model, draw: &mut Draw, nth: u64) {
-    let mfs = node.mfs();
-    let path = |draw: &mut Draw| -> String {
-        (0..1 + draw.below(3))
-            .map(|_| format!("/{}", ["a", "b", "c", "d"][draw.below(4)]))
+/// Drawn operations on both; neither may do what the other refuses.
+struct Both<'a> {
+    node: &'a Node,
+    model: &'a mut Model,
+    draw: &'a mut Draw,
+}
+
+impl Both<'_> {
+    fn path(&mut self) -> String {
+        (0..1 + self.draw.below(3))
+            .map(|_| format!("/{}", ["a", "b", "c", "d"][self.draw.below(4)]))
             .collect()
-    };
-    let (at, to) = (path(draw), path(draw));
-    let parent = path::clean(path::split(&at).0);
-    let to_parent = path::clean(path::split(&to).0);
-    match draw.below(10) {
-        0 | 1 => {
-            let done = mfs.mkdir(&at, false, &MfsNaming::default());
-            assert_eq!(
-                done.is_ok(),
-                model.is_dir(&parent) && !model.exists(&at),
-                "mkdir {at}"
-            );
-            if done.is_ok() {
-                model.0.insert(format!("{at}/"), Vec::new());
+    }
+
+    fn step(&mut self, nth: u64) {
+        let (at, to) = (self.path(), self.path());
+        match self.draw.below(10) {
+            0 | 1 => self.mkdir(&at),
+            2..=5 => self.write(&at, nth),
+            6 => self.unlink(&at),
+            7 => self.put(&at, &to),
+            8 => self.rename(&at, &to),
+            _ => {
+                self.node.mfs().flush("/").unwrap();
+                collect(self.node);
             }
         }
-        2..=5 => {
-            let data = noise(nth, [0, 1, 700, 5000, 90_000][draw.below(5)]);
-            let offset = [0, 0, 10, 4096, 70_000][draw.below(5)];
-            let options = MfsWrite {
-                offset: offset as u64,
-                create: true,
-                truncate: draw.below(4) == 0,
-                raw_leaves: [None, Some(true), Some(false)][draw.below(3)],
-                ..MfsWrite::default()
-            };
-            let done = mfs.write(&at, &mut &data[..], &options);
-            let fits = model.is_dir(&parent) && !model.is_dir(&at);
-            assert_eq!(done.is_ok(), fits, "write {at}: {done:?}");
-            if done.is_ok() {
-                model.write(&at, &data, offset, options.truncate);
-            }
+    }
+
+    fn has_parent(&self, path: &str) -> bool {
+        self.model.is_dir(&path::clean(path::split(path).0))
+    }
+
+    fn mkdir(&mut self, at: &str) {
+        let done = self.node.mfs().mkdir(at, false, &MfsNaming::default());
+        let fits = self.has_parent(at) && !self.model.exists(at);
+        assert_eq!(done.is_ok(), fits, "mkdir {at}");
+        if fits {
+            self.model.0.insert(format!("{at}/"), Vec::new());
         }
-        6 => {
-            let done = mfs.unlink(&at);
-            assert_eq!(done.is_ok(), model.exists(&at), "unlink {at}");
-            for key in model.below(&at) {
-                model.0.remove(&key);
-            }
+    }
+
+    fn write(&mut self, at: &str, nth: u64) {
+        let draw = &mut self.draw;
+        let data = noise(nth, [0, 1, 700, 5000, 90_000][draw.below(5)]);
+        let offset = [0, 0, 10, 4096, 70_000][draw.below(5)];
+        let options = MfsWrite {
+            offset: offset as u64,
+            create: true,
+            truncate: draw.below(4) == 0,
+            raw_leaves: [None, Some(true), Some(false)][draw.below(3)],
+            ..MfsWrite::default()
+        };
+        let done = self.node.mfs().write(at, &mut &data[..], &options);
+        let fits = self.has_parent(at) && !self.model.is_dir(at);
+        assert_eq!(done.is_ok(), fits, "write {at}: {done:?}");
+        if fits {
+            self.model.write(at, &data, offset, options.truncate);
         }
-        7 => {
-            let Ok(source) = mfs.entry(&at) else {
-                assert!(!model.exists(&at), "entry {at}");
-                return;
-            };
-            let done = mfs.put(&to, &source.cid);
-            let fits = model.is_dir(&to_parent) && !model.exists(&to);
-            assert_eq!(done.is_ok(), fits, "put {at} at {to}: {done:?}");
+    }
+
+    fn unlink(&mut self, at: &str) {
+        let done = self.node.mfs().unlink(at);
+        assert_eq!(done.is_ok(), self.model.exists(at), "unlink {at}");
+        for key in self.model.below(at) {
+            self.model.0.remove(&key);
+        }
+    }
+
+    fn put(&mut self, at: &str, to: &str) {
+        let Ok(source) = self.node.mfs().entry(at) else {
+            assert!(!self.model.exists(at), "entry {at}");
+            return;
+        };
+        let done = self.node.mfs().put(to, &source.cid);
+        let fits = self.has_parent(to) && !self.model.exists(to);
+        assert_eq!(done.is_ok(), fits, "put {at} at {to}: {done:?}");
+        if fits {
             // Into itself a copy is one of what was there before.
-            if fits {
-                let before = Model(model.0.clone());
-                let mut copied = Model(before.0.clone());
-                copied.copy(&at, "!", false);
-                let moved = copied.0.into_iter().filter(|(key, _)| key.starts_with('!'));
-                model
-                    .0
-                    .extend(moved.map(|(key, value)| (format!("{to}{}", &key[1..]), value)));
-            }
+            let copied: Vec<_> = self
+                .model
+                .below(at)
+                .into_iter()
+                .map(|key| {
+                    (
+                        format!("{to}{}", &key[at.len()..]),
+                        self.model.0[&key].clone(),
+                    )
+                })
+                .collect();
+            self.model.0.extend(copied);
         }
-        8 => {
-            if to.starts_with(&at) || at.starts_with(&to) {
-                return;
-            }
-            let into = model.is_dir(&to);
-            let target = match into {
-                true => format!("{to}/{}", path::base(&at)),
-                false => to.clone(),
-            };
-            let fits = model.exists(&at)
-                && (into && !model.exists(&target) || !into && model.is_dir(&to_parent));
-            if target.starts_with(&format!("{at}/")) || at == target {
-                return;
-            }
-            let done = mfs.rename(&at, &to);
-            assert_eq!(done.is_ok(), fits, "rename {at} to {to}: {done:?}");
-            if fits {
-                model.0.remove(&target);
-                model.copy(&at, &target, false);
-            }
+    }
+
+    fn rename(&mut self, at: &str, to: &str) {
+        if to.starts_with(at) || at.starts_with(to) {
+            return;
         }
-        _ => {
-            mfs.flush("/").unwrap();
-            collect(node);
+        let into = self.model.is_dir(to);
+        let target = match into {
+            true => format!("{to}/{}", path::base(at)),
+            false => to.to_owned(),
+        };
+        if target.starts_with(&format!("{at}/")) || at == target {
+            return;
+        }
+        let free = match into {
+            true => !self.model.exists(&target),
+            false => self.has_parent(to),
+        };
+        let fits = self.model.exists(at) && free;
+        let done = self.node.mfs().rename(at, to);
+        assert_eq!(done.is_ok(), fits, "rename {at} to {to}: {done:?}");
+        if fits {
+            self.model.0.remove(&target);
+            self.model.move_to(at, &target);
         }
     }
 }
@@ -236,7 +259,12 @@ fn any_sequence_of_operations_is_that_of_a_plain_tree() {
             .unwrap();
         let (mut model, mut draw) = (Model::default(), Draw(seed * 0x9e37_79b9));
         for nth in 0..250 {
-            step(&node, &mut model, &mut draw, nth);
+            let mut both = Both {
+                node: &node,
+                model: &mut model,
+                draw: &mut draw,
+            };
+            both.step(nth);
             if nth % 50 == 49 {
                 model.check(&node);
             }

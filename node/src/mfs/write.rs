@@ -328,7 +328,7 @@ impl From<EditError> for Error {
         match error {
             EditError::Read(error) => Self::Read(error),
             EditError::File(error) => Self::File(error),
-            error => Self::Edit(error),
+            error => Self::Edit(Box::new(error)),
         }
     }
 }
