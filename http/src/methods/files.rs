@@ -107,9 +107,9 @@ impl Place {
         }
     }
 
-    fn cid(&self, node: &Node) -> Result<Cid, Error> {
+    fn cid(&self, node: &Node) -> Result<Cid, Failure> {
         match self {
-            Place::Content(path) => node.resolve(path),
+            Place::Content(path) => Ok(node.resolve(path)?),
             Place::Mfs(path) => Ok(node.mfs().entry(path)?.cid),
         }
     }

@@ -109,6 +109,10 @@ impl Stage {
         let stop = AtomicBool::new(false);
         let aim = Duration::from_millis(self.rng.random_range(5..400));
         let with_gc = self.rng.random_ratio(1, 3);
+        let only_writes = self.rng.random_ratio(1, 2);
+        self.writers
+            .iter_mut()
+            .for_each(|writer| writer.only_writes = only_writes);
         thread::scope(|scope| -> Result<()> {
             let (daemon, stop) = (&daemon, &stop);
             let working: Vec<_> = self
@@ -209,6 +213,8 @@ struct Writer {
     /// The call whose answer has not come: what files may be instead.
     pending: Option<Pending>,
     acknowledged: u64,
+    /// Files only come and change: such calls are committed by themselves.
+    only_writes: bool,
 }
 
 #[derive(Clone)]
@@ -227,6 +233,7 @@ impl Writer {
             files: BTreeMap::new(),
             pending: None,
             acknowledged: 0,
+            only_writes: false,
         }
     }
 
@@ -261,12 +268,17 @@ impl Writer {
         let few = known.len() < 5;
         self.made += 1;
         let held = (self.made, [10, 3_000, 300_000][self.rng.random_range(0..3)]);
-        match self.rng.random_range(0..10) {
+        let draw = match self.only_writes {
+            true => self.rng.random_range(0..8),
+            false => self.rng.random_range(0..10),
+        };
+        match draw {
             6..=7 if !few => Pending::Write(some(&mut self.rng), held),
             8 if !few => {
                 let to = format!("m{}", self.made);
                 Pending::Move(some(&mut self.rng), to)
             }
+            _ if known.len() > 25 && self.only_writes => Pending::Write(some(&mut self.rng), held),
             _ if known.len() > 25 => Pending::Remove(some(&mut self.rng)),
             9 if !few => Pending::Remove(some(&mut self.rng)),
             _ => Pending::Write(format!("f{}", self.made), held),

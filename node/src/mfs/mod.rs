@@ -282,7 +282,7 @@ impl Mfs<'_> {
                 Progress::Done(Some(_)) => return Err(MfsError::EntryExists.into()),
                 Progress::Done(None) => {}
             }
-            let done = tree.insert(id, name, &target, blocks)?;
+            let done = tree.insert_file((id, name), path, &target, blocks)?;
             if matches!(done, Progress::Done(())) {
                 tree.held.push(root.clone());
             }

@@ -15,13 +15,17 @@ use ipfs_kit_unixfs::{CidSpec, DirectoryOptions};
 use parking_lot::{Condvar, Mutex};
 
 use super::error::MfsError;
+use super::path;
 use super::table;
-use super::tree::{Blocks, DirId, Tree, load};
+use super::tree::{Blocks, DirId, Found, Tree, load};
 use crate::error::{Error, Result};
 use crate::node::Node;
 
 /// Rounds in which an operation may ask for blocks: as many as any directory has, with room.
 const MAX_ROUNDS: usize = 1 << 16;
+
+/// Files that are committed one by one before the directories above them are written.
+const MAX_LOGGED: u64 = 4096;
 
 /// What a node knows of its file system before it is opened, and after.
 #[derive(Default)]
@@ -56,6 +60,8 @@ struct Flushing {
     committed: Option<Cid>,
     asked: u64,
     done: u64,
+    /// Whether somebody wants the blocks of all directories.
+    whole: bool,
     running: bool,
 }
 
@@ -64,15 +70,18 @@ impl MfsState {
     /// them is in the committed root, which is read after them.
     pub(crate) fn gc_roots(&self, node: &Node) -> Result<Vec<Cid>> {
         let mut roots: Vec<Cid> = self.held.lock().keys().cloned().collect();
+        // A commit of the root takes the log away in the same transaction, so the log is read first.
+        let log = table::log(node.database())?;
+        roots.extend(log.into_iter().map(|file| file.target.cid));
         roots.extend(table::root(node.database())?);
         Ok(roots)
     }
 
-    /// Commits what is open, if anything is.
+    /// Commits what is open, if anything is, with the blocks of all its directories.
     pub(crate) fn flush_open(&self, node: &Node) -> Result<()> {
         let open = self.open.lock().clone();
         match open {
-            Some(open) if open.has_changes() => open.commit(node),
+            Some(open) if open.has_changes() => open.commit_with(node, true),
             _ => Ok(()),
         }
     }
@@ -124,7 +133,7 @@ impl Open {
             None => Directory::new(defaults.clone()),
             Some(cid) => load_root(node, &defaults, cid)?,
         };
-        Ok(Self {
+        let open = Self {
             tree: Mutex::new(Tree::new(root, defaults.clone())),
             defaults,
             guard: Mutex::default(),
@@ -133,11 +142,33 @@ impl Open {
                 committed,
                 asked: 0,
                 done: 0,
+                whole: false,
                 running: false,
             }),
             flushed: Condvar::new(),
             writers: Mutex::default(),
-        })
+        };
+        open.replay(node)?;
+        Ok(open)
+    }
+
+    /// Puts the files into the tree that were committed since the root was.
+    fn replay(&self, node: &Node) -> Result<()> {
+        let log = table::log(node.database())?;
+        for file in &log {
+            let (dir, name) = path::split(file.path.trim_end_matches('/'));
+            self.run(node, |tree, blocks| {
+                match tree.lookup(&path::names(dir), blocks)? {
+                    Progress::Need(missing) => Ok(Progress::Need(missing)),
+                    Progress::Done(Found::Dir(id)) => tree.insert(id, name, &file.target, blocks),
+                    Progress::Done(Found::File(_)) => Err(MfsError::NotFound.into()),
+                }
+            })?;
+        }
+        let mut tree = self.tree.lock();
+        tree.whole = false;
+        tree.logged = log.len() as u64;
+        Ok(())
     }
 
     /// The guard for the blocks of one operation, shared with those that run beside it.
@@ -221,6 +252,8 @@ impl Open {
             // A look at what is committed leaves nothing to commit.
             if tree.is_dirty() || !tree.guards.is_empty() {
                 tree.keep(&guard);
+                // The blocks that are made here are known to the tree only.
+                tree.whole = true;
             }
             tree.write(id, &mut encoded, blocks)
         });
@@ -254,7 +287,12 @@ impl Open {
 
     /// Makes everything that was done before this call durable. Callers at the same time share one commit.
     pub(super) fn commit(&self, node: &Node) -> Result<()> {
+        self.commit_with(node, false)
+    }
+
+    fn commit_with(&self, node: &Node, whole: bool) -> Result<()> {
         let mut flushing = self.flushing.lock();
+        flushing.whole |= whole;
         flushing.asked += 1;
         let ticket = flushing.asked;
         loop {
@@ -268,23 +306,59 @@ impl Open {
             flushing.running = true;
             let upto = flushing.asked;
             let before = flushing.committed.clone();
+            let whole = std::mem::take(&mut flushing.whole);
             drop(flushing);
-            let committed = self.commit_now(node, before.as_ref());
+            // Whoever waits for this commit may not be the one whose request ends.
+            let node = &node.detached();
+            let committed = match self.commit_files(node, whole) {
+                Ok(true) => Ok(before),
+                Ok(false) => self.commit_now(node, before.as_ref()).map(Some),
+                Err(error) => Err(error),
+            };
             flushing = self.flushing.lock();
             flushing.running = false;
             self.flushed.notify_all();
             // The others try themselves, and get an error of their own.
-            flushing.committed = Some(committed?);
+            flushing.committed = committed?;
             flushing.done = flushing.done.max(upto);
         }
     }
 
+    /// Commits files one by one, where nothing else was changed; false when more has to be committed.
+    fn commit_files(&self, node: &Node, whole: bool) -> Result<bool> {
+        let mut tree = self.tree.lock();
+        let logged = tree.logged;
+        if whole || tree.whole || logged + tree.files.len() as u64 > MAX_LOGGED {
+            return Ok(false);
+        }
+        let files = std::mem::take(&mut tree.files);
+        let guards = std::mem::take(&mut tree.guards);
+        let held = std::mem::take(&mut tree.held);
+        *self.guard.lock() = Weak::new();
+        drop(tree);
+        if files.is_empty() {
+            return Ok(true);
+        }
+        let done = node.store().sync().map_err(Error::from);
+        let done = done.and_then(|()| Ok(table::append(node.database(), logged, &files)?));
+        let mut tree = self.tree.lock();
+        if let Err(error) = done {
+            guards.iter().for_each(|guard| tree.keep(guard));
+            tree.held.extend(held);
+            tree.whole = true;
+            return Err(error);
+        }
+        tree.logged += files.len() as u64;
+        drop(tree);
+        held.iter().for_each(|root| node.mfs_state().release(root));
+        Ok(true)
+    }
+
     fn commit_now(&self, node: &Node, before: Option<&Cid>) -> Result<Cid> {
-        // Whoever waits for this commit may not be the one whose request ends.
-        let node = &node.detached();
         let mut writing = self.writing.lock();
         let guard = self.guard(node);
         let mut encoded = std::mem::take(&mut writing.left);
+        let logged = self.tree.lock().logged;
         let mut taken = (Vec::new(), Vec::new());
         let root = self.run_with(node, true, |tree, blocks| {
             let root = match tree.write(tree.root(), &mut encoded, blocks)? {
@@ -295,6 +369,8 @@ impl Open {
                 std::mem::take(&mut tree.guards),
                 std::mem::take(&mut tree.held),
             );
+            tree.files.clear();
+            tree.whole = false;
             // Operations from here on are not in this commit.
             *self.guard.lock() = Weak::new();
             Ok(Progress::Done(root))
@@ -306,7 +382,7 @@ impl Open {
         let committed = root.and_then(|root| {
             put?;
             node.store().sync()?;
-            if before != Some(&root.cid) {
+            if before != Some(&root.cid) || logged > 0 {
                 table::set_root(node.database(), &root.cid)?;
             }
             Ok(root.cid)
@@ -315,8 +391,11 @@ impl Open {
             let mut tree = self.tree.lock();
             guards.iter().for_each(|guard| tree.keep(guard));
             tree.held.extend(held);
+            tree.whole = true;
             return committed;
         }
+        // Only commits change it, and they come one after the other.
+        self.tree.lock().logged = 0;
         held.iter().for_each(|root| node.mfs_state().release(root));
         self.reload_large_root(node);
         committed

@@ -400,6 +400,37 @@ fn unflushed_operations_are_limited() {
     mfs.count(false).unwrap();
 }
 
+/// Flushed files need no blocks of the directories above them, and are there without them.
+#[test]
+fn flushed_files_are_read_back_from_the_log() {
+    let node = node();
+    let mfs = node.mfs();
+    mfs.mkdir("/dir", false, &MfsNaming::default()).unwrap();
+    mfs.flush("/").unwrap();
+    let root = mfs.committed_root().unwrap();
+    for nth in 0..50 {
+        write(&node, &format!("/dir/{}", nth % 40), &noise(nth, 10), 0).unwrap();
+        mfs.flush("/dir").unwrap();
+    }
+    assert_eq!(mfs.committed_root().unwrap(), root);
+    // As after a kill: what is in memory is gone.
+    node.mfs_state().close();
+    assert_eq!(list(&node, "/dir").len(), 40);
+    for nth in 10..50 {
+        assert_eq!(read(&node, &format!("/dir/{}", nth % 40)), noise(nth, 10));
+    }
+    node.mfs_state().close();
+    collect(&node);
+    assert_eq!(read(&node, "/dir/5"), noise(45, 10));
+    // Any other change commits all of it.
+    mfs.unlink("/dir/5").unwrap();
+    mfs.flush("/").unwrap();
+    let committed = mfs.committed_root().unwrap();
+    assert!(committed != root && committed == Some(mfs.entry("/").unwrap().cid));
+    node.mfs_state().close();
+    assert_eq!(list(&node, "/dir").len(), 39);
+}
+
 #[test]
 fn a_write_that_breaks_off_leaves_the_file_as_it_was() {
     struct Breaks(usize);
@@ -434,6 +465,7 @@ fn a_root_that_is_gone_is_told_and_replaced() {
     let node = node();
     write(&node, "/f", b"x", 0).unwrap();
     node.mfs().flush("/").unwrap();
+    node.mfs_state().flush_open(&node).unwrap();
     let root = node.mfs().committed_root().unwrap().unwrap();
     node.mfs_state().close();
     node.store().delete_many(&[root.hash().clone()]).unwrap();

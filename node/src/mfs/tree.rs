@@ -17,6 +17,7 @@ use ipfs_kit_unixfs::{CidSpec, DirectoryOptions, Kind, Mtime, Root, UnixFs};
 use rustc_hash::FxBuildHasher;
 
 use super::error::MfsError;
+use super::table::Put;
 use crate::error::{Error, Result};
 
 /// Open directories that need not be open; more are closed.
@@ -71,6 +72,12 @@ pub struct Tree {
     pub guards: Vec<Arc<Guard>>,
     /// Roots that are in the tree and were put there whole.
     pub held: Vec<Cid>,
+    /// Files that were put into the tree since the last commit.
+    pub files: Vec<Put>,
+    /// Whether there was another change than those since the last commit, or blocks were made that only the tree knows.
+    pub whole: bool,
+    /// Files that were committed one by one since the root was.
+    pub logged: u64,
 }
 
 struct Dir {
@@ -99,6 +106,9 @@ impl Tree {
             defaults,
             guards: Vec::new(),
             held: Vec::new(),
+            files: Vec::new(),
+            whole: false,
+            logged: 0,
         }
     }
 
@@ -199,6 +209,29 @@ impl Tree {
         self.close_below(id, name.as_bytes());
         self.mark(id)?;
         Ok(Progress::Done(()))
+    }
+
+    /// As [`Tree::insert`] for a file at `path`, which can be committed by itself.
+    ///
+    /// # Errors
+    /// As [`Tree::insert`].
+    pub fn insert_file(
+        &mut self,
+        (id, name): (DirId, &str),
+        path: &str,
+        target: &Target,
+        blocks: &Blocks,
+    ) -> Result<Progress<()>> {
+        let whole = self.whole;
+        let done = self.insert(id, name, target, blocks)?;
+        if matches!(done, Progress::Done(())) {
+            self.whole = whole;
+            self.files.push(Put {
+                path: path.to_owned(),
+                target: target.clone(),
+            });
+        }
+        Ok(done)
     }
 
     /// Removes an entry; whether there was one.
@@ -449,6 +482,7 @@ impl Tree {
 
     /// A directory has changed: its entry above, and those above that, are out of date.
     fn mark(&mut self, id: DirId) -> Result<()> {
+        self.whole = true;
         let dir = self.dir_mut(id)?;
         dir.dirty = true;
         dir.touched += 1;

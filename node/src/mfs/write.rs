@@ -199,7 +199,7 @@ pub(super) fn replace(
         if !same {
             return Ok(Progress::Done(false));
         }
-        match tree.insert(id, name, new, blocks)? {
+        match tree.insert_file((id, name), path, new, blocks)? {
             Progress::Need(missing) => Ok(Progress::Need(missing)),
             Progress::Done(()) => Ok(Progress::Done(true)),
         }

@@ -91,10 +91,10 @@ pub fn page(node: &Node, source: &Source, from: Key, limit: usize) -> Result<Pag
 
 fn pinned(node: &Node, strategy: Strategy, gathered: &mut Gathered) -> Result<()> {
     let mut walk = Walk::new(node, strategy.entities);
-    if strategy.mfs
-        && let Some(root) = node.mfs().committed_root()?
-    {
-        walk.below(&root, gathered)?;
+    if strategy.mfs {
+        for root in node.mfs_state().gc_roots(node)? {
+            walk.below(&root, gathered)?;
+        }
     }
     if !strategy.pinned && !strategy.roots {
         return Ok(());
