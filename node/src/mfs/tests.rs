@@ -317,7 +317,7 @@ fn large_files_are_edited_in_place() {
 #[test]
 fn a_tree_may_be_deep() {
     let node = node();
-    let path = "/d".repeat(5_000);
+    let path = "/d".repeat(2_000);
     node.mfs()
         .mkdir(&path, true, &MfsNaming::default())
         .unwrap();
