@@ -6,6 +6,7 @@
 //! which end with the commit; the committed root is a root of garbage collection.
 
 mod added;
+mod change;
 mod error;
 mod locality;
 pub mod path;
@@ -20,18 +21,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ipfs_kit_blockstore::cid::{Cid, Version};
-use ipfs_kit_blockstore::store::{BlockInfo, Guard};
+use ipfs_kit_blockstore::store::Guard;
 use ipfs_kit_blockstore::{HashFunction, HashSpec};
-use ipfs_kit_unixfs::directory::{Progress, Target};
+use ipfs_kit_unixfs::directory::Progress;
 use ipfs_kit_unixfs::{
-    CidSpec, DirectoryEntry, DirectoryReader, ImportOptions, Kind, Mtime, NodeStat, edit, run,
+    CidSpec, DirectoryEntry, DirectoryReader, ImportOptions, Kind, NodeStat, run,
 };
 
 use crate::error::{Emit, Error, Result};
 use crate::files::{AddOptions, FileStream, import_settings};
-use crate::gc::mark::Mark;
 use crate::node::Node;
-use crate::walk::{Visitor, walk};
 use state::Open;
 use tree::{Blocks, DirId, Found, Tree};
 
@@ -207,243 +206,6 @@ impl Mfs<'_> {
         self.node.files().cat(&target.cid.to_string())
     }
 
-    /// Makes a directory, with `parents` also those above it, and then it may be there already.
-    ///
-    /// # Errors
-    /// [`MfsError::Exists`], [`MfsError::RootExists`], [`MfsError::NotFound`], [`MfsError::WasNotDirectory`].
-    pub fn mkdir(&self, path: &str, parents: bool, naming: &MfsNaming) -> Result<()> {
-        let names = path::names(path);
-        if names.is_empty() {
-            return if parents {
-                Ok(())
-            } else {
-                Err(MfsError::RootExists.into())
-            };
-        }
-        self.node.check_writable()?;
-        let spec = import(self.node, Some(naming))?.cid;
-        let open = self.open()?;
-        let guard = open.guard(self.node);
-        let mut made = Vec::new();
-        open.change(self.node, &guard, |tree, blocks| {
-            make_dirs(tree, &names, parents, spec, &mut made, blocks)
-        })?;
-        self.node.put(&guard, &made)
-    }
-
-    /// Makes the directories above a path that are not there.
-    ///
-    /// # Errors
-    /// As [`Mfs::mkdir`].
-    pub fn make_parents(&self, path: &str, naming: &MfsNaming) -> Result<()> {
-        self.mkdir(&path::parent(path), true, naming)
-    }
-
-    /// Puts a DAG at a path where nothing is. Only its first block has to be here; a garbage collection keeps what is
-    /// here of the rest.
-    ///
-    /// # Errors
-    /// [`MfsError::EntryExists`], [`MfsError::EmptyName`], [`MfsError::NotADirectory`], and blocks that cannot be read.
-    pub fn put(&self, path: &str, root: &Cid) -> Result<()> {
-        self.node.check_writable()?;
-        let open = self.open()?;
-        let guard = open.guard(self.node);
-        let state = self.node.mfs_state();
-        state.hold(root);
-        let put = self.put_held(&open, &guard, path, root);
-        if put.is_err() {
-            state.release(root);
-        }
-        put
-    }
-
-    fn put_held(&self, open: &Open, guard: &Arc<Guard>, path: &str, root: &Cid) -> Result<()> {
-        // A collection that begins now sees the root among those that are held. One that runs may be past that.
-        if self.node.store().is_sweeping() {
-            touch_below(self.node, guard, root)?;
-        }
-        guard.touch(root.hash())?;
-        let stat = self.stat_of(root)?;
-        let (dir, name) = path::split(path);
-        if name.is_empty() {
-            return Err(MfsError::EmptyName.into());
-        }
-        let target = Target {
-            cid: root.clone(),
-            tsize: stat.cumulative_size,
-        };
-        open.change(self.node, guard, |tree, blocks| {
-            let id = match lookup_dir(tree, dir, blocks)? {
-                Progress::Done(id) => id,
-                Progress::Need(missing) => return Ok(Progress::Need(missing)),
-            };
-            match tree.child(id, name.as_bytes(), blocks)? {
-                Progress::Need(missing) => return Ok(Progress::Need(missing)),
-                Progress::Done(Some(_)) => return Err(MfsError::EntryExists.into()),
-                Progress::Done(None) => {}
-            }
-            let done = tree.insert_file((id, name), path, &target, blocks)?;
-            if matches!(done, Progress::Done(())) {
-                tree.held.push(root.clone());
-            }
-            Ok(done)
-        })
-    }
-
-    /// Moves an entry, into the destination if that is a directory, over it if it is a file.
-    ///
-    /// # Errors
-    /// [`MfsError::NotFound`], [`MfsError::NotADirectory`], [`MfsError::EntryExists`].
-    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.node.check_writable()?;
-        let open = self.open()?;
-        let guard = open.guard(self.node);
-        let (from_dir, from_name) = path::split(from);
-        let (to_dir, mut to_name) = match to.ends_with('/') {
-            true => (to, from_name),
-            false => path::split(to),
-        };
-        let mut to_dir = to_dir.to_owned();
-        open.run(self.node, |tree, blocks| lookup_dir(tree, &to_dir, blocks))?;
-        let target = match self
-            .child(&open, from_dir, from_name)?
-            .ok_or(MfsError::NotFound)?
-        {
-            Found::File(target) => target,
-            Found::Dir(_) => {
-                let find = |tree: &mut Tree, blocks: &Blocks| lookup_dir(tree, from, blocks);
-                open.snapshot(self.node, &find)?
-            }
-        };
-        match self.child(&open, &to_dir, to_name)? {
-            None => {}
-            Some(Found::File(_)) => drop(self.drop_entry(&open, &guard, &to_dir, to_name)?),
-            Some(Found::Dir(_)) => {
-                to_dir = format!("{}/{to_name}", to_dir.trim_end_matches('/'));
-                to_name = from_name;
-                if self.child(&open, &to_dir, to_name)?.is_some() {
-                    return Err(MfsError::EntryExists.into());
-                }
-            }
-        }
-        open.change(self.node, &guard, |tree, blocks| {
-            match lookup_dir(tree, &to_dir, blocks)? {
-                Progress::Need(missing) => Ok(Progress::Need(missing)),
-                Progress::Done(id) => tree.insert(id, to_name, &target, blocks),
-            }
-        })?;
-        if (path::clean(from_dir), from_name) != (path::clean(&to_dir), to_name) {
-            self.drop_entry(&open, &guard, from_dir, from_name)?;
-        }
-        Ok(())
-    }
-
-    fn child(&self, open: &Open, dir: &str, name: &str) -> Result<Option<Found>> {
-        open.run(self.node, |tree, blocks| {
-            match lookup_dir(tree, dir, blocks)? {
-                Progress::Need(missing) => Ok(Progress::Need(missing)),
-                Progress::Done(id) => tree.child(id, name.as_bytes(), blocks),
-            }
-        })
-    }
-
-    /// Removes an entry; whether there was one.
-    fn drop_entry(&self, open: &Open, guard: &Arc<Guard>, dir: &str, name: &str) -> Result<bool> {
-        open.change(self.node, guard, |tree, blocks| {
-            match lookup_dir(tree, dir, blocks)? {
-                Progress::Need(missing) => Ok(Progress::Need(missing)),
-                Progress::Done(id) => tree.remove(id, name, blocks),
-            }
-        })
-    }
-
-    /// Removes an entry of a directory, whatever it is, also one that cannot be read.
-    ///
-    /// # Errors
-    /// [`MfsError::NotFound`], [`MfsError::ParentNotDirectory`].
-    pub fn unlink(&self, path: &str) -> Result<()> {
-        self.node.check_writable()?;
-        let open = self.open()?;
-        let guard = open.guard(self.node);
-        let (dir, name) = path::split(path);
-        match self.drop_entry(&open, &guard, dir, name) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(MfsError::NotFound.into()),
-            Err(Error::Mfs(MfsError::NotADirectory(_))) => Err(MfsError::ParentNotDirectory.into()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Names the blocks of a directory in another way; nothing when no way is asked for.
-    ///
-    /// # Errors
-    /// [`MfsError::OnlyDirectories`], and as [`Mfs::entry`].
-    pub fn rename_blocks(&self, path: &str, naming: &MfsNaming) -> Result<()> {
-        let Some(spec) = naming.asked()? else {
-            return Ok(());
-        };
-        self.node.check_writable()?;
-        let open = self.open()?;
-        let guard = open.guard(self.node);
-        let names = path::names(path);
-        open.change(self.node, &guard, |tree, blocks| {
-            match tree.lookup(&names, blocks)? {
-                Progress::Need(missing) => Ok(Progress::Need(missing)),
-                Progress::Done(Found::File(_)) => Err(MfsError::OnlyDirectories.into()),
-                Progress::Done(Found::Dir(id)) => Ok(Progress::Done(tree.set_spec(id, spec)?)),
-            }
-        })
-    }
-
-    /// Gives what a path leads to another mode; 0 is none.
-    ///
-    /// # Errors
-    /// As [`Mfs::entry`].
-    pub fn set_mode(&self, path: &str, mode: u32) -> Result<()> {
-        self.set_attributes(path, &mut |old, _| {
-            let kept = old.unwrap_or(0) & !0o7777;
-            *old = Some(kept | (mode & 0o7777)).filter(|mode| *mode != 0);
-        })
-    }
-
-    /// Gives what a path leads to another modification time.
-    ///
-    /// # Errors
-    /// As [`Mfs::entry`].
-    pub fn set_mtime(&self, path: &str, seconds: i64, nanos: u32) -> Result<()> {
-        self.set_attributes(path, &mut |_, old| *old = Some(Mtime { seconds, nanos }))
-    }
-
-    fn set_attributes(
-        &self,
-        path: &str,
-        change: &mut dyn FnMut(&mut Option<u32>, &mut Option<Mtime>),
-    ) -> Result<()> {
-        self.node.check_writable()?;
-        let open = self.open()?;
-        let guard = open.guard(self.node);
-        let names = path::names(path);
-        let Found::File(old) = self.look(path)? else {
-            return open.change(self.node, &guard, |tree, blocks| {
-                match tree.lookup(&names, blocks)? {
-                    Progress::Need(missing) => Ok(Progress::Need(missing)),
-                    Progress::Done(Found::File(_)) => Err(MfsError::NotFound.into()),
-                    Progress::Done(Found::Dir(id)) => {
-                        Ok(Progress::Done(tree.set_attributes(id, change)?))
-                    }
-                }
-            });
-        };
-        let block = self.node.block(&old.cid)?;
-        let (root, block) = edit::set_attributes(&old.cid, block, change)?;
-        self.node.put(&guard, block.as_slice())?;
-        let new = Target {
-            cid: root.cid,
-            tsize: root.tsize,
-        };
-        write::replace(self.node, &open, &guard, path, Some(&old), &new).map(drop)
-    }
-
     /// What is below a directory counts its growth anew, as after a flush of Kubo.
     ///
     /// # Errors
@@ -548,39 +310,6 @@ fn lookup_dir(tree: &mut Tree, path: &str, blocks: &Blocks) -> Result<Progress<D
     }
 }
 
-/// Makes directories; those that are there already stay as they are.
-fn make_dirs(
-    tree: &mut Tree,
-    names: &[&str],
-    parents: bool,
-    spec: CidSpec,
-    made: &mut Vec<ipfs_kit_blockstore::Block>,
-    blocks: &Blocks,
-) -> Result<Progress<()>> {
-    let mut at = tree.root();
-    for (depth, name) in names.iter().enumerate() {
-        let last = depth + 1 == names.len();
-        let found = match tree.child(at, name.as_bytes(), blocks)? {
-            Progress::Need(missing) => return Ok(Progress::Need(missing)),
-            Progress::Done(found) => found,
-        };
-        at = match found {
-            Some(_) if last && !parents => return Err(MfsError::Exists.into()),
-            Some(Found::Dir(id)) => id,
-            Some(Found::File(_)) if last => return Err(MfsError::Exists.into()),
-            Some(Found::File(_)) => {
-                return Err(MfsError::WasNotDirectory(names[..depth].join("/")).into());
-            }
-            None if !last && !parents => return Err(MfsError::NotFound.into()),
-            None => match tree.make_dir(at, name, spec, made, blocks)? {
-                Progress::Need(missing) => return Ok(Progress::Need(missing)),
-                Progress::Done(id) => id,
-            },
-        };
-    }
-    Ok(Progress::Done(()))
-}
-
 /// The directory without entries, which Kubo has without a block; stored here.
 fn empty_dir(node: &Node, guard: &Guard) -> Result<Cid> {
     let mut blocks = Vec::new();
@@ -588,29 +317,4 @@ fn empty_dir(node: &Node, guard: &Guard) -> Result<Cid> {
     let root = empty.write(&mut |block| blocks.push(block))?;
     node.put(guard, &blocks)?;
     Ok(root.cid)
-}
-
-/// Keeps what is here of a DAG from a garbage collection that runs already.
-fn touch_below(node: &Node, guard: &Guard, root: &Cid) -> Result<()> {
-    struct Touching<'a>(&'a Guard);
-    impl Visitor for Touching<'_> {
-        fn look(&mut self, node: &Node, cid: &Cid) -> Result<Option<BlockInfo>> {
-            self.0.touch(cid.hash())?;
-            Ok(node
-                .store()
-                .info(cid.hash())?
-                .filter(|info| !info.quarantined))
-        }
-
-        fn found(&mut self, _: &Cid, _: &BlockInfo) -> Result<()> {
-            Ok(())
-        }
-
-        fn bad(&mut self, _: &Cid, _: Error) -> Result<()> {
-            Ok(())
-        }
-    }
-    let mut mark = Mark::new();
-    mark.add_root(root.clone(), true);
-    walk(node, &mut mark, &mut Touching(guard))
 }
