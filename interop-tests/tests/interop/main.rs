@@ -5,6 +5,7 @@
 mod cars;
 mod dags;
 mod dht;
+mod differential;
 mod files;
 mod gateways;
 mod gossip;
