@@ -40,7 +40,7 @@ const IDENTITY: u64 = 0x00;
 #[non_exhaustive]
 pub enum CidError {
     /// The input ended before the CID did.
-    #[error("cid too short")]
+    #[error("invalid cid: cid too short")]
     TooShort,
     /// One of the varints is malformed.
     #[error("invalid cid: {0}")]
@@ -91,8 +91,16 @@ pub enum CidError {
     TextTooLong(usize),
     /// The text does not begin with a known multibase prefix or holds a character outside its
     /// alphabet.
-    #[error("invalid cid: {0}")]
+    #[error("invalid cid: {}", encoding_reason(.0))]
     Multibase(#[from] multibase::Error),
+}
+
+/// Go's words for a first letter that stands for no base.
+fn encoding_reason(error: &multibase::Error) -> String {
+    match error {
+        multibase::Error::UnknownBase(_) => "selected encoding not supported".to_owned(),
+        error => error.to_string(),
+    }
 }
 
 /// A hash function's code and the digest it made.

@@ -14,7 +14,11 @@ pub const EXIT_SIGNAL: i32 = 128;
 /// The exit status of the process.
 pub fn code(failure: &Failure) -> i32 {
     match failure {
-        Failure::Usage(_) | Failure::Failed(_) | Failure::Reported | Failure::Help => EXIT_FAILED,
+        Failure::Usage(_)
+        | Failure::Failed(_)
+        | Failure::Told(_)
+        | Failure::Reported
+        | Failure::Help => EXIT_FAILED,
         Failure::TimedOut | Failure::Late(_) => EXIT_TIMED_OUT,
         Failure::Signal(number) => EXIT_SIGNAL + number,
         Failure::BrokenPipe => EXIT_SIGNAL + 13,

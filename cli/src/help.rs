@@ -141,7 +141,7 @@ fn option_rows(options: &[Opt]) -> Vec<(String, String)> {
             "" => String::new(),
             value => format!(" Default: {value}."),
         };
-        let left = format!("{}  {}", names.join(", "), option.kind.name());
+        let left = format!("{}  {}", names.join(", "), option.type_name());
         (
             left,
             format!("{}.{default}", option.about.trim_end_matches('.')),

@@ -309,6 +309,8 @@ impl Reply {
             StatusCode::TOO_MANY_REQUESTS => {
                 Failure::failed("the daemon is busy with other requests: try again")
             }
+            // An error in text says no more than its words.
+            StatusCode::INTERNAL_SERVER_ERROR if !text.is_empty() => Failure::Failed(text),
             status => Failure::failed(format_args!("the daemon answered {status}: {text}")),
         }
     }

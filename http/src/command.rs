@@ -57,8 +57,10 @@ impl Run {
 pub enum Reply {
     /// One record.
     One,
-    /// Records one after the other; as one when the command has a flag `stream` that is not given.
+    /// Records one after the other.
     Many,
+    /// Records one after the other if this flag is given, else one.
+    ManyIf(&'static str),
     /// Bytes of this media type.
     Bytes(&'static str),
 }
@@ -200,6 +202,8 @@ pub struct Opt {
     pub names: &'static [&'static str],
     /// What its value is.
     pub kind: Kind,
+    /// Whether a number may be longer than 32 bits.
+    pub wide: bool,
     /// The value used when it is not given; empty if there is none.
     pub default: &'static str,
     /// One line for `--help`.
@@ -223,25 +227,13 @@ pub enum Kind {
     List,
 }
 
-impl Kind {
-    /// The name shown by `--help`, as Kubo writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Bool => "bool",
-            Kind::Int => "int64",
-            Kind::Uint => "uint",
-            Kind::Text | Kind::Path => "string",
-            Kind::List => "array",
-        }
-    }
-}
-
 /// Short constructors, so that a table of options stays one line each.
 impl Opt {
     const fn new(kind: Kind, names: &'static [&'static str], about: &'static str) -> Opt {
         Opt {
             names,
             kind,
+            wide: false,
             default: "",
             about,
         }
@@ -252,12 +244,12 @@ impl Opt {
         Opt::new(Kind::Bool, names, about)
     }
 
-    /// A signed number.
+    /// A signed number of 32 bits.
     pub const fn int(names: &'static [&'static str], about: &'static str) -> Opt {
         Opt::new(Kind::Int, names, about)
     }
 
-    /// An unsigned number.
+    /// An unsigned number of 32 bits.
     pub const fn uint(names: &'static [&'static str], about: &'static str) -> Opt {
         Opt::new(Kind::Uint, names, about)
     }
@@ -277,10 +269,29 @@ impl Opt {
         Opt::new(Kind::List, names, about)
     }
 
+    /// The same number with 64 bits.
+    pub const fn wide(mut self) -> Opt {
+        self.wide = true;
+        self
+    }
+
     /// The same option with a default, written as the user would.
     pub const fn default(mut self, value: &'static str) -> Opt {
         self.default = value;
         self
+    }
+
+    /// The type shown by `--help` and in errors, as Kubo writes it.
+    pub fn type_name(&self) -> &'static str {
+        match (self.kind, self.wide) {
+            (Kind::Bool, _) => "bool",
+            (Kind::Int, false) => "int",
+            (Kind::Int, true) => "int64",
+            (Kind::Uint, false) => "uint",
+            (Kind::Uint, true) => "uint64",
+            (Kind::Text | Kind::Path, _) => "string",
+            (Kind::List, _) => "array",
+        }
     }
 
     /// The name that errors and lookups use.

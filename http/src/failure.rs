@@ -14,6 +14,8 @@ pub enum Failure {
     Failed(String),
     /// The command has already written what went wrong to standard error.
     Reported,
+    /// The records of the result have told what went wrong; this sums it up.
+    Told(String),
     /// The deadline passed.
     TimedOut,
     /// Something did not come in time; says what was tried.
@@ -30,6 +32,11 @@ impl Failure {
         Failure::Usage(message.into())
     }
 
+    /// Work of which the records have told what failed.
+    pub fn told(message: impl Into<String>) -> Failure {
+        Failure::Told(message.into())
+    }
+
     /// Work that failed.
     pub fn failed(message: impl fmt::Display) -> Failure {
         Failure::Failed(message.to_string())
@@ -39,9 +46,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Usage(message) | Failure::Failed(message) | Failure::Late(message) => {
-                f.write_str(message)
-            }
+            Failure::Usage(message)
+            | Failure::Failed(message)
+            | Failure::Told(message)
+            | Failure::Late(message) => f.write_str(message),
             Failure::Help => f.write_str("a subcommand or an argument is required"),
             Failure::Reported => f.write_str("failed"),
             Failure::TimedOut => f.write_str("timed out; --timeout gives the command more time"),

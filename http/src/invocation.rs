@@ -386,8 +386,19 @@ impl From<ipfs_kit_node::Error> for Failure {
 }
 
 /// What Kubo says where a command needs the network.
-const OFFLINE: &str =
+pub const OFFLINE: &str =
     "this command must be run in online mode. Try running 'ipfs-kit daemon' first";
+
+/// What Kubo says where a command is wrong without the network.
+///
+/// # Errors
+/// When it is.
+pub fn online<T>(found: Result<T, NetError>) -> Result<T, Failure> {
+    found.map_err(|error| match error {
+        NetError::Offline => Failure::usage(format!("unable to run offline: {OFFLINE}")),
+        error => error.into(),
+    })
+}
 
 impl From<NetError> for Failure {
     fn from(error: NetError) -> Failure {

@@ -28,6 +28,7 @@ pub mod ping;
 pub mod provide;
 pub mod pubsub;
 pub mod refs;
+pub mod removed;
 pub mod repo;
 pub mod resolve;
 pub mod routing;
@@ -72,6 +73,7 @@ pub static ROOT: Command = Command {
         &routing::COMMAND,
         &provide::COMMAND,
         &dht::COMMAND,
+        &removed::OBJECT,
         &bitswap::COMMAND,
         &p2p::COMMAND,
         &stats::COMMAND,

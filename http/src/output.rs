@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 mod json;
 mod table;
-mod xml;
+pub mod xml;
 
 pub use json::{go_json, go_json_pretty};
 pub use table::push_columns;
@@ -78,6 +78,14 @@ pub trait Sink {
     /// # Errors
     /// [`io::ErrorKind::BrokenPipe`] when nobody reads any more.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Told once, when a result is whole.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The media type of raw bytes, when it is not that of the command.
     fn set_media_type(&mut self, _media_type: &'static str) {}
@@ -247,6 +255,12 @@ impl Output {
         self.buffer.clear();
         self.last_write = Instant::now();
         written
+    }
+
+    /// Writes everything that is left, and tells that the result is whole.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        self.finish()?;
+        Ok(self.sink.end()?)
     }
 
     /// Writes everything that is left.

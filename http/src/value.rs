@@ -46,10 +46,15 @@ pub fn parse_value(option: &Opt, value: &OsStr) -> Result<Value, Failure> {
             .map(Value::Bool)
             .ok_or_else(|| refuse("expected true or false")),
         Kind::Int => parse_int(text)
+            .and_then(|number| i64::try_from(number).ok())
+            .filter(|number| option.wide || i32::try_from(*number).is_ok())
             .map(Value::Int)
             .ok_or_else(|| refuse("expected a number")),
+        // Go takes no sign here.
         Kind::Uint => parse_int(text)
+            .filter(|_| !text.starts_with('+'))
             .and_then(|number| u64::try_from(number).ok())
+            .filter(|number| option.wide || u32::try_from(*number).is_ok())
             .map(Value::Uint)
             .ok_or_else(|| refuse("expected a number that is not negative")),
         Kind::Text | Kind::Path => Ok(Value::Text(text.to_owned())),
@@ -67,7 +72,7 @@ fn parse_bool(text: &str) -> Option<bool> {
 }
 
 /// A number with the prefixes of Go's base 0: 0x, 0o, 0b and a plain leading 0 for octal.
-fn parse_int(text: &str) -> Option<i64> {
+fn parse_int(text: &str) -> Option<i128> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -89,7 +94,7 @@ fn parse_int(text: &str) -> Option<i64> {
         return None;
     }
     let magnitude = i128::from(u64::from_str_radix(&body.replace('_', ""), radix).ok()?);
-    i64::try_from(if negative { -magnitude } else { magnitude }).ok()
+    Some(if negative { -magnitude } else { magnitude })
 }
 
 #[cfg(test)]
@@ -108,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(parse_int(text), Some(value), "{text}");
         }
-        for text in ["", "x", "1.5", "--1", "0x", "9223372036854775808"] {
+        for text in ["", "x", "1.5", "--1", "0x", "18446744073709551616"] {
             assert_eq!(parse_int(text), None, "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use ipfs_kit_blockstore::cid::Cid;
+use ipfs_kit_blockstore::cid::{Cid, CidError};
 use ipfs_kit_unixfs::{Namespace, PathResolver, Resolved, run};
 
 use crate::dag::DagResolved;
@@ -47,7 +47,7 @@ impl FromStr for ParsedPath {
             .ok_or_else(|| bad("it names no CID".to_owned()))?;
         let root: Cid = first
             .parse()
-            .map_err(|error| bad(format!("invalid cid: {error}")))?;
+            .map_err(|error: CidError| bad(error.to_string()))?;
         root.check().map_err(|error| bad(error.to_string()))?;
         Ok(Self {
             root,

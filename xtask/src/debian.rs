@@ -7,8 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A program the fault tests start, and the package that has it.
-const TOOLS: [(&str, &str); 4] = [
+/// A program the tests start, and the package that has it.
+const TOOLS: [(&str, &str); 6] = [
+    ("curl", "curl"),
+    ("openssl", "openssl"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.ext4", "e2fsprogs"),
     ("losetup", "mount"),

@@ -19,7 +19,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test [STEP...]        install what the tests need and run them all (or only the named steps)
-  setup                 install what the tests need: Kubo, Helia, Debian packages, real trees
+  setup                 install what the tests need: Kubo, Helia, RPC clients, Debian packages, real trees
   dist                  build the static release binary
   bench [ARGS...]       measure the static binary against Kubo; `bench --help` lists the rows
   faults KIND [ARGS...] break things on purpose; `faults --help` lists the kinds

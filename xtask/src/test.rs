@@ -148,6 +148,7 @@ fn docs() -> Result<(Count, Result<()>)> {
 
 fn interop() -> Result<(Count, Result<()>)> {
     peers::helia()?;
+    peers::clients()?;
     command(
         cargo()
             .args([

@@ -9,7 +9,7 @@ use crate::cid_style::CidStyle;
 use crate::command::{Argument, Command, Opt, Run};
 use crate::failure::Failure;
 use crate::human;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, online};
 use crate::output::Record;
 
 /// `ipfs-kit bitswap`
@@ -114,7 +114,7 @@ fn stat(invocation: &mut Invocation) -> Result<(), Failure> {
     let style = invocation.cid_style();
     let (verbose, human) = (invocation.flag("verbose"), invocation.flag("human"));
     let node = invocation.node()?;
-    let stat = record(&node.bitswap()?.stat(), style);
+    let stat = record(&online(node.bitswap())?.stat(), style);
     let text = text(&stat, verbose, human);
     invocation
         .out

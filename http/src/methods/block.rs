@@ -253,7 +253,7 @@ fn rm(invocation: &mut Invocation) -> Result<(), Failure> {
     })?;
     invocation.close(node)?;
     if refused > 0 {
-        return Err(Failure::failed("some blocks not removed"));
+        return Err(Failure::told("some blocks not removed"));
     }
     Ok(())
 }

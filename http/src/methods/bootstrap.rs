@@ -36,16 +36,32 @@ const LIST: Command = Command {
 const ADD: Command = Command {
     name: "add",
     tagline: "Add peers to the bootstrap list",
+    subcommands: &[&ADD_DEFAULT],
     arguments: &[Argument::line("peer", "A peer to add, as /ip4/1.2.3.4/tcp/4001/p2p/ID").many()],
     run: Some(Run::Node(add)),
+    ..Command::EMPTY
+};
+
+const ADD_DEFAULT: Command = Command {
+    name: "default",
+    tagline: "Add default peers to the bootstrap list",
+    run: Some(Run::Node(add_default)),
+    ..Command::EMPTY
+};
+
+const RM_ALL: Command = Command {
+    name: "all",
+    tagline: "Remove all peers from the bootstrap list",
+    run: Some(Run::Node(remove_all)),
     ..Command::EMPTY
 };
 
 const RM: Command = Command {
     name: "rm",
     tagline: "Remove peers from the bootstrap list",
-    arguments: &[Argument::word("peer", "A peer to remove").many().optional()],
+    arguments: &[Argument::line("peer", "A peer to remove").many().optional()],
     options: &[Opt::flag(&["all"], "Remove all bootstrap peers")],
+    subcommands: &[&RM_ALL],
     run: Some(Run::Node(remove)),
     ..Command::EMPTY
 };
@@ -62,6 +78,11 @@ impl Record for Peers {
 
 const KEY: &str = "Bootstrap";
 const AUTO: &str = "auto";
+
+/// What Kubo says where `auto` would stand for nothing.
+const NO_AUTO: &str = "cannot add default bootstrap peers: AutoConf is disabled \
+    (AutoConf.Enabled=false). Enable AutoConf by setting AutoConf.Enabled=true in your config, or add \
+    specific peer addresses instead";
 
 fn peers(value: &Value) -> Vec<String> {
     let texts = value.as_array().into_iter().flatten();
@@ -92,14 +113,35 @@ fn list(invocation: &mut Invocation) -> Result<(), Failure> {
 
 fn add(invocation: &mut Invocation) -> Result<(), Failure> {
     let asked = invocation.arguments()?;
-    asked.iter().try_for_each(|peer| check(peer))?;
+    add_peers(invocation, asked)
+}
+
+fn add_default(invocation: &mut Invocation) -> Result<(), Failure> {
+    add_peers(invocation, vec![AUTO.to_owned()])
+}
+
+fn add_peers(invocation: &mut Invocation, asked: Vec<String>) -> Result<(), Failure> {
+    let mut new: Vec<String> = Vec::new();
+    for peer in asked {
+        // What older versions of Kubo called it.
+        let peer = if peer == "default" {
+            AUTO.to_owned()
+        } else {
+            peer
+        };
+        check(&peer)?;
+        if !new.contains(&peer) {
+            new.push(peer);
+        }
+    }
     let mut file = load(invocation)?;
-    let mut listed = peers(&file.get(KEY).map_err(Failure::failed)?);
-    let new: Vec<String> = asked
-        .into_iter()
-        .filter(|peer| !listed.contains(peer))
-        .collect();
-    listed.extend(new.iter().cloned());
+    let managed = file.get("AutoConf.Enabled").unwrap_or(Value::Null);
+    if managed == Value::Bool(false) && new.iter().any(|peer| peer == AUTO) {
+        return Err(Failure::failed(NO_AUTO));
+    }
+    let mut listed = new.clone();
+    let known = peers(&file.get(KEY).map_err(Failure::failed)?);
+    listed.extend(known.into_iter().filter(|peer| !new.contains(peer)));
     file.set(KEY, listed.into()).map_err(Failure::failed)?;
     emit(invocation, new, "added ")
 }
@@ -110,11 +152,19 @@ fn remove(invocation: &mut Invocation) -> Result<(), Failure> {
     if asked.is_empty() && !all {
         return Err(Failure::usage("name the peers to remove, or use --all"));
     }
+    remove_peers(invocation, |peer| {
+        all || asked.iter().any(|asked| asked == peer)
+    })
+}
+
+fn remove_all(invocation: &mut Invocation) -> Result<(), Failure> {
+    remove_peers(invocation, |_| true)
+}
+
+fn remove_peers(invocation: &mut Invocation, asked: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let mut file = load(invocation)?;
     let listed = peers(&file.get(KEY).map_err(Failure::failed)?);
-    let (gone, kept): (Vec<String>, Vec<String>) = listed
-        .into_iter()
-        .partition(|peer| all || asked.contains(peer));
+    let (gone, kept): (Vec<String>, Vec<String>) = listed.into_iter().partition(|peer| asked(peer));
     file.set(KEY, kept.into()).map_err(Failure::failed)?;
     emit(invocation, gone, "removed ")
 }

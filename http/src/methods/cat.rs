@@ -21,8 +21,8 @@ pub const COMMAND: Command = Command {
     )
     .many()],
     options: &[
-        Opt::int(&["offset", "o"], "Byte offset to begin reading from"),
-        Opt::int(&["length", "l"], "Maximum number of bytes to read"),
+        Opt::int(&["offset", "o"], "Byte offset to begin reading from").wide(),
+        Opt::int(&["length", "l"], "Maximum number of bytes to read").wide(),
         Opt::flag(
             &["progress", "p"],
             "Show progress; by default when stderr is a terminal",

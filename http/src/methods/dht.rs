@@ -1,5 +1,6 @@
 //! `dht`: what of Kubo's deprecated group is left.
 
+use super::removed;
 use super::routing::{Kind, VERBOSE, emit_peer};
 use crate::command::{Argument, Command, Reply, Run};
 use crate::failure::Failure;
@@ -9,7 +10,14 @@ use crate::invocation::Invocation;
 pub const COMMAND: Command = Command {
     name: "dht",
     tagline: "Issue commands directly through the DHT",
-    subcommands: &[&QUERY],
+    subcommands: &[
+        &QUERY,
+        &removed::DHT[0],
+        &removed::DHT[1],
+        &removed::DHT[2],
+        &removed::DHT[3],
+        &removed::DHT[4],
+    ],
     ..Command::EMPTY
 };
 

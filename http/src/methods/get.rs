@@ -61,6 +61,11 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     if level.is_some() {
         invocation.out.set_media_type("application/gzip");
     }
+    // Of the content, by which clients draw their bars.
+    invocation.out.set_length(match stat.kind {
+        EntryKind::Directory => stat.cumulative_size,
+        _ => stat.size,
+    });
     let files = node.files();
     let output = &mut invocation.out;
     match level {

@@ -3,7 +3,7 @@
 use ipfs_kit_node::{IdBase, KeyFormat, KeyInfo, KeyType, format_peer_id};
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::escape;
 use crate::failure::Failure;
 use crate::host::Need;
@@ -153,6 +153,7 @@ const SIGN: Command = Command {
         Opt::text(&["key", "k"], "The name of the key to use for signing").default("self"),
         IPNS_BASE,
     ],
+    reply: Reply::Many,
     run: Some(Run::Node(sign)),
     ..Command::EMPTY
 };
@@ -169,6 +170,7 @@ const VERIFY: Command = Command {
         Opt::text(&["signature", "s"], "Multibase-encoded signature to verify"),
         IPNS_BASE,
     ],
+    reply: Reply::Many,
     run: Some(Run::Node(verify)),
     ..Command::EMPTY
 };

@@ -49,7 +49,7 @@ pub const COMMAND: Command = Command {
             "Use a long listing format, with file mode and time",
         ),
     ],
-    reply: Reply::Many,
+    reply: Reply::ManyIf("stream"),
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };

@@ -1,5 +1,7 @@
 //! `name`: IPNS names, published and resolved.
 
+mod pubsub;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub const COMMAND: Command = Command {
     tagline: "Publish and resolve IPNS names",
     about: "IPNS is a PKI namespace, where names are the hashes of public keys, and the private key\n\
             enables publishing new (signed) values.",
-    subcommands: &[&PUBLISH, &RESOLVE, &INSPECT, &GET, &PUT],
+    subcommands: &[&PUBLISH, &RESOLVE, &INSPECT, &GET, &PUT, &pubsub::COMMAND],
     ..Command::EMPTY
 };
 
@@ -72,7 +74,8 @@ const PUBLISH: Command = Command {
         Opt::uint(
             &["sequence"],
             "A custom sequence number, higher than the current one",
-        ),
+        )
+        .wide(),
         IPNS_BASE,
     ],
     run: Some(Run::Node(publish)),
@@ -103,7 +106,7 @@ const RESOLVE: Command = Command {
         .default("1m"),
         Opt::flag(&["stream", "s"], "Stream entries as they are found"),
     ],
-    reply: Reply::Many,
+    reply: Reply::ManyIf("stream"),
     run: Some(Run::Node(resolve)),
     ..Command::EMPTY
 };

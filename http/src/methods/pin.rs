@@ -1,5 +1,8 @@
 //! `pin`: what garbage collection keeps.
 
+use std::io::Write;
+use std::time::{Duration, Instant};
+
 use ipfs_kit_node::{Cid, PinAdd};
 use serde::Serialize;
 
@@ -8,7 +11,7 @@ use crate::cid_style::CidStyle;
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
 use crate::host::Counting;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, to_io};
 use crate::output::Record;
 
 mod list;
@@ -42,6 +45,9 @@ pub const LIST_PINS: Command = Command {
     ..list::COMMAND
 };
 
+/// Between two records of progress, as in Kubo.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
 const ADD: Command = Command {
     name: "add",
     tagline: "Pin objects to local storage",
@@ -51,6 +57,7 @@ const ADD: Command = Command {
             online.",
     arguments: &[Argument::line("ipfs-path", "Path to object(s) to be pinned").many()],
     options: ADD_OPTIONS,
+    reply: Reply::ManyIf("progress"),
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -103,16 +110,20 @@ const UPDATE: Command = Command {
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Pins {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pins: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<u64>,
 }
 
 impl Pins {
     fn new(cids: &[Cid], style: CidStyle) -> Pins {
         Pins {
             pins: cids.iter().map(|cid| style.text(cid)).collect(),
+            progress: None,
         }
     }
 }
@@ -141,12 +152,32 @@ fn add(invocation: &mut Invocation) -> Result<(), Failure> {
         .flag("progress")
         .then(|| invocation.bar(Counting::Things("nodes")))
         .flatten();
+    // As records, progress is for who asked for it by name.
+    let events = invocation.flag("progress") && !invocation.is_text();
+    let mut last = Instant::now();
+    let mut seen = 0;
+    let mut tell = |invocation: &mut Invocation, progress| {
+        let record = || Pins {
+            progress: Some(progress),
+            ..Pins::default()
+        };
+        invocation.out.emit(record, |_| {})
+    };
     let cids = node.pins().add(&paths, &options, &mut |done| {
         if let Some(bar) = &bar {
             bar.set(done);
         }
+        seen = done;
+        if events && last.elapsed() >= TELL_EVERY {
+            last = Instant::now();
+            tell(invocation, done).map_err(to_io)?;
+            invocation.out.flush()?;
+        }
         Ok(())
     })?;
+    if events && seen > 0 {
+        tell(invocation, seen)?;
+    }
     invocation.close(node)?;
     let how = if options.recursive {
         "recursively"

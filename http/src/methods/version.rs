@@ -5,7 +5,7 @@ use std::env::consts;
 use ipfs_kit_node::repo::REPO_VERSION;
 use serde::Serialize;
 
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Opt, Reply, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -30,6 +30,7 @@ const DEPS: Command = Command {
     name: "deps",
     tagline: "Shows information about dependencies used for build",
     about: "Print out all dependencies and their versions.",
+    reply: Reply::Many,
     run: Some(Run::Anywhere(deps)),
     ..Command::EMPTY
 };

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Command, Kind, Opt, Source};
+use crate::command::{Argument, Command, Kind, Opt, Source};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::Encoding;
@@ -14,7 +14,7 @@ use crate::value::{Value, Values, parse_value};
 /// Where the methods are.
 pub const ROOT_PATH: &str = "/api/v0";
 
-/// Options of every command that mean something to the daemon. Others are ignored, as in Kubo.
+/// Options of every command that are looked at. Others are ignored, as in Kubo.
 const GLOBALS: &[Opt] = &[
     Opt::text(&["encoding", "enc"], ""),
     Opt::text(&["timeout"], ""),
@@ -22,6 +22,17 @@ const GLOBALS: &[Opt] = &[
     Opt::flag(&["upgrade-cidv0-in-output"], ""),
     Opt::flag(&["offline"], ""),
     Opt::flag(&["quiet", "q"], ""),
+    // These are for command lines: they have to be what they should, and mean nothing here.
+    Opt::flag(&["stream-channels"], ""),
+    Opt::flag(&["debug", "D"], ""),
+    Opt::flag(&["local", "L"], ""),
+    Opt::flag(&["help"], ""),
+    Opt::flag(&["h"], ""),
+    Opt::text(&["api"], ""),
+    Opt::text(&["api-auth"], ""),
+    Opt::text(&["repo-dir"], ""),
+    Opt::text(&["config-file"], ""),
+    Opt::text(&["config", "c"], ""),
 ];
 
 /// A request that makes sense.
@@ -52,23 +63,20 @@ pub fn parse(
     query: &str,
     has_body: bool,
 ) -> Result<Call, Refusal> {
-    let path = select(root, path)?;
+    let (path, mut words) = select(root, path)?;
     let command = path[path.len() - 1];
     let mut options = Values::new();
     let mut globals = Values::new();
-    let mut words = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, text) = (decode(name)?, decode(text)?);
+    for (name, texts) in parameters(query)? {
         if name == "arg" {
-            words.push(OsString::from(text));
+            words.extend(texts.into_iter().map(OsString::from));
         } else if let Some(option) = command.option(&name) {
             // A path means a file of the client, which is none of ours.
             if option.kind != Kind::Path {
-                set(&mut options, option, &name, &text)?;
+                set(&mut options, option, &texts)?;
             }
         } else if let Some(option) = GLOBALS.iter().find(|option| option.names.contains(&&*name)) {
-            set(&mut globals, option, &name, &text)?;
+            set(&mut globals, option, &texts)?;
         }
     }
     check_arguments(command, words.len(), has_body)?;
@@ -90,57 +98,99 @@ pub fn parse(
     })
 }
 
-fn select(root: &'static Command, path: &str) -> Result<Vec<&'static Command>, Refusal> {
+/// The command that a path names, from the root down, and the words behind it: a last word that names
+/// no command is an argument of the one before it.
+fn select(
+    root: &'static Command,
+    path: &str,
+) -> Result<(Vec<&'static Command>, Vec<OsString>), Refusal> {
     let words = path
         .strip_prefix(ROOT_PATH)
         .and_then(|path| path.strip_prefix('/'))
         .ok_or(Refusal::NotFound)?;
     let mut found = vec![root];
-    for word in words.split('/') {
-        let command = found[found.len() - 1].subcommand(word);
-        found.push(command.ok_or(Refusal::NotFound)?);
+    let mut rest = Vec::new();
+    let words: Vec<&str> = words.split('/').collect();
+    for (index, word) in words.iter().enumerate() {
+        let parent = found[found.len() - 1];
+        match parent.subcommand(word) {
+            Some(command) => found.push(command),
+            None if parent.run.is_some() && index + 1 == words.len() => {
+                // Only in a query is a plus a space.
+                rest.push(OsString::from(decode(&word.replace('+', "%2B"))?));
+            }
+            None => return Err(Refusal::NotFound),
+        }
     }
-    let command = found[found.len() - 1];
-    match command.run {
+    match found[found.len() - 1].run {
         Some(run) if run.function().is_none() => Err(Refusal::NotFound),
-        _ => Ok(found),
+        _ => Ok((found, rest)),
     }
 }
 
-fn set(values: &mut Values, option: &Opt, name: &str, text: &str) -> Result<(), Refusal> {
-    let value = parse_value(option, text.as_ref()).map_err(|_| {
-        Refusal::Bad(format!(
-            "could not convert value {text:?} to type {:?} (for option \"-{name}\")",
-            option.kind.name()
-        ))
-    })?;
-    match (values.get_mut(option.name()), value) {
-        (Some(Value::List(list)), Value::List(more)) => list.extend(more),
-        (Some(_), _) => {}
-        (None, value) => {
-            values.insert(option.name(), value);
+/// The names of a query with all their values, in the order in which they come first.
+fn parameters(query: &str) -> Result<Vec<(String, Vec<String>)>, Refusal> {
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, text) = (decode(name)?, decode(text)?);
+        match found.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, texts)) => texts.push(text),
+            None => found.push((name, vec![text])),
+        }
+    }
+    Ok(found)
+}
+
+fn set(values: &mut Values, option: &Opt, texts: &[String]) -> Result<(), Refusal> {
+    if option.kind != Kind::List && texts.len() > 1 {
+        return Err(Refusal::Bad(format!(
+            "expected key {} to have only a single value, received [{}]",
+            option.name(),
+            texts.join(" ")
+        )));
+    }
+    for text in texts {
+        let value = parse_value(option, text.as_ref()).map_err(|_| {
+            let value = match text.is_empty() {
+                true => "empty value".to_owned(),
+                false => format!("value {text:?}"),
+            };
+            Refusal::Bad(format!(
+                "could not convert {value} to type {:?} (for option \"-{}\")",
+                option.type_name(),
+                option.name()
+            ))
+        })?;
+        match (values.get_mut(option.name()), value) {
+            (Some(Value::List(list)), Value::List(more)) => list.extend(more),
+            (_, value) => {
+                values.insert(option.name(), value);
+            }
         }
     }
     Ok(())
 }
 
 fn check_arguments(command: &Command, words: usize, has_body: bool) -> Result<(), Refusal> {
+    let files = |argument: &&Argument| matches!(argument.source, Source::Files | Source::FilesOnly);
+    let mut missing = command.arguments.iter().filter(files);
+    if let Some(argument) = missing.find(|argument| argument.required && !has_body) {
+        return Err(Refusal::Bad(format!(
+            "file argument '{}' is required",
+            argument.name
+        )));
+    }
     let mut left = words;
-    for argument in command.arguments {
-        let is_file = matches!(argument.source, Source::Files | Source::FilesOnly);
-        let given = match argument.source {
-            _ if is_file => has_body,
-            Source::Lines if left == 0 => has_body,
-            _ => left > 0,
-        };
+    for argument in command.arguments.iter().filter(|argument| !files(argument)) {
+        let given = left > 0 || argument.source == Source::Lines && has_body;
         if argument.required && !given {
-            return Err(Refusal::Bad(if is_file {
-                format!("file argument '{}' is required", argument.name)
-            } else {
-                format!("argument {:?} is required", argument.name)
-            }));
+            return Err(Refusal::Bad(format!(
+                "argument {:?} is required",
+                argument.name
+            )));
         }
-        left = left.saturating_sub(usize::from(!is_file));
+        left = left.saturating_sub(1);
     }
     Ok(())
 }

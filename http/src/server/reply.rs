@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::command::{Command, Reply};
 use crate::failure::Failure;
 use crate::output::{Content, Encoding, Sink};
+use crate::value::{Value, Values};
 
 /// Pieces of output that wait for the client.
 pub const QUEUE: usize = 8;
@@ -54,13 +55,13 @@ pub struct Head {
 
 impl Head {
     /// The head of a result that is empty.
-    pub fn new(command: &Command, encoding: Encoding, streamed: bool) -> Head {
+    pub fn new(command: &Command, encoding: Encoding, options: &Values) -> Head {
         Head {
             media_type: media_type(encoding),
             chunked: match command.reply {
-                Reply::One => false,
-                Reply::Many => command.option("stream").is_none() || streamed,
-                Reply::Bytes(_) => false,
+                Reply::One | Reply::Bytes(_) => false,
+                Reply::Many => true,
+                Reply::ManyIf(flag) => options.get(flag) == Some(&Value::Bool(true)),
             },
             raw: false,
             length: None,
@@ -129,6 +130,14 @@ impl Sink for ReplySink {
         bytes
             .chunks(PIECE)
             .try_for_each(|piece| self.send(Message::Data(Bytes::copy_from_slice(piece))))
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        // Bytes of which there are none are bytes still.
+        if self.head.raw && !self.sent {
+            return self.write(&[]);
+        }
+        Ok(())
     }
 
     fn set_media_type(&mut self, media_type: &'static str) {
@@ -222,7 +231,7 @@ impl ReplyBody {
         end: Result<(), Failure>,
         notes: &str,
     ) -> Option<Result<Frame<Bytes>, io::Error>> {
-        let failed = !matches!(end, Ok(()) | Err(Failure::Reported));
+        let failed = !matches!(end, Ok(()) | Err(Failure::Reported | Failure::Told(_)));
         if failed && !self.trailers {
             let reason = end.err().map(|failure| failure.to_string());
             return Some(Err(io::Error::other(reason.unwrap_or_default())));

@@ -26,7 +26,7 @@ use super::upload::{self, Upload};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::{ROOT, id};
-use crate::output::{Output, go_json};
+use crate::output::{Encoding, Output, go_json, xml};
 
 /// Longest sum of a request's headers, in bytes, its address apart.
 const MAX_HEADERS: usize = 16 << 10;
@@ -236,8 +236,8 @@ impl Service {
             upload
         });
         let command = call.request.command();
-        let streamed = call.request.options.contains_key("stream");
-        let head = Head::new(command, call.request.common.encoding, streamed);
+        let encoding = call.request.common.encoding;
+        let head = Head::new(command, call.request.common.encoding, &call.request.options);
         let (send, pieces) = mpsc::channel(reply::QUEUE);
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
@@ -259,7 +259,7 @@ impl Service {
             let _ = send.blocking_send(Message::End(end, notes.take()));
             drop(permit);
         });
-        respond(pieces, head, running, trailers).await
+        respond(pieces, head, encoding, running, trailers).await
     }
 }
 
@@ -267,6 +267,7 @@ impl Service {
 async fn respond(
     mut pieces: mpsc::Receiver<Message>,
     head: Head,
+    encoding: Encoding,
     running: Running,
     trailers: bool,
 ) -> Response<ReplyBody> {
@@ -276,17 +277,22 @@ async fn respond(
             success(head, body, trailers)
         }
         Some(Message::End(Ok(()), notes)) if notes.is_empty() => {
+            // A result of no records is a list of them.
+            let head = Head {
+                chunked: true,
+                ..head
+            };
             success(head, ReplyBody::whole(""), trailers)
         }
         Some(Message::End(Err(failure), notes)) if notes.is_empty() && !negative(&failure) => {
-            error(&failure)
+            error(&failure, encoding)
         }
         Some(Message::End(end, notes)) => {
             // Only trailers can tell of notes.
             let body = ReplyBody::ended(end, notes, trailers);
             success(head, body, trailers)
         }
-        Some(Message::Data(_)) | None => error(&Failure::failed("the command broke off")),
+        Some(Message::Data(_)) | None => error(&Failure::failed("the command broke off"), encoding),
     }
 }
 
@@ -306,9 +312,12 @@ fn execute(call: Call, host: RpcHost, sink: ReplySink) -> Result<(), Failure> {
     let mut invocation = Invocation::new(call.request, Box::new(host), out);
     let result = function(&mut invocation);
     // What was emitted before a failure is true and belongs to the output.
-    let written = invocation.out.finish();
+    let written = match result {
+        Ok(()) => invocation.out.end(),
+        Err(_) => invocation.out.finish(),
+    };
     match (result.and(written), cancel.check()) {
-        (Err(told @ (Failure::Reported | Failure::Late(_))), _) => Err(told),
+        (Err(told @ (Failure::Reported | Failure::Told(_) | Failure::Late(_))), _) => Err(told),
         (Err(_), Err(ipfs_kit_node::Cancelled::TimedOut)) => Err(Failure::TimedOut),
         (result, _) => result,
     }
@@ -382,24 +391,39 @@ struct ErrorBody<'a> {
     r#type: &'static str,
 }
 
-fn error(failure: &Failure) -> Response<ReplyBody> {
+/// An error in the encoding that was asked for, as Kubo gives it.
+fn error(failure: &Failure, encoding: Encoding) -> Response<ReplyBody> {
     // 1 is the client's mistake, 0 any other.
     let (status, code) = match failure {
         Failure::Usage(_) | Failure::Help => (StatusCode::BAD_REQUEST, 1),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, 0),
     };
-    let mut body = Vec::new();
-    let record = ErrorBody {
-        message: &failure.to_string(),
-        code,
-        r#type: "error",
+    let message = failure.to_string();
+    let (media_type, body) = match encoding {
+        Encoding::Text => ("text/plain", message.into_bytes()),
+        Encoding::Xml => {
+            let value = serde_json::json!({"message": message, "code": code});
+            let mut body = Vec::new();
+            // These names are names in XML too.
+            let _ = xml::push(&mut body, "Error", &value);
+            ("application/xml", body)
+        }
+        _ => {
+            let record = ErrorBody {
+                message: &message,
+                code,
+                r#type: "error",
+            };
+            let mut body = Vec::new();
+            // Text cannot fail to become JSON.
+            let _ = go_json(&mut body, &record);
+            body.push(b'\n');
+            ("application/json", body)
+        }
     };
-    // Text cannot fail to become JSON.
-    let _ = go_json(&mut body, &record);
-    body.push(b'\n');
     let mut response = Response::new(ReplyBody::whole(body));
     *response.status_mut() = status;
-    common(response.headers_mut(), "application/json", false);
+    common(response.headers_mut(), media_type, false);
     response
 }
 
@@ -407,12 +431,26 @@ fn error(failure: &Failure) -> Response<ReplyBody> {
 mod tests {
     use super::*;
     use crate::command::Reply;
-    use crate::output::Encoding;
+    use crate::value::Values;
 
     #[test]
     fn an_empty_result_has_a_type() {
-        let head = Head::new(&ROOT, Encoding::Json, false);
+        let head = Head::new(&ROOT, Encoding::Json, &Values::new());
         assert_eq!(head.media_type, "application/json");
         assert!(!head.chunked && matches!(ROOT.reply, Reply::One));
+    }
+
+    #[test]
+    fn errors_come_in_the_encoding_that_was_asked_for() {
+        let failure = Failure::failed("no <x>");
+        for (encoding, media_type) in [
+            (Encoding::Json, "application/json"),
+            (Encoding::Text, "text/plain"),
+            (Encoding::Xml, "application/xml"),
+        ] {
+            let response = error(&failure, encoding);
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers()[CONTENT_TYPE], media_type);
+        }
     }
 }

@@ -87,7 +87,10 @@ fn the_rpc_answers_as_kubo_does() -> Result<()> {
     in_order(&world, &uploads::cases(&world), &mut findings)?;
     in_order(&world, &life::cases(&world), &mut findings)?;
     let took = start.elapsed().as_secs_f64();
-    println!("differential: {} requests to both in {took:.1} s", findings.sent);
+    println!(
+        "differential: {} requests to both in {took:.1} s",
+        findings.sent
+    );
     ensure!(findings.sent >= LEAST, "only {} requests", findings.sent);
     judge(findings.differences)
 }
@@ -142,14 +145,19 @@ fn judge(differences: Vec<(String, Difference)>) -> Result<()> {
             .position(|accepted| accepted.covers(&name, difference.facet));
         match known {
             Some(index) => used[index] += 1,
-            None => wrong.push(format!("{name}\n{:?}: {}", difference.facet, difference.detail)),
+            None => wrong.push(format!(
+                "{name}\n{:?}: {}",
+                difference.facet, difference.detail
+            )),
         }
     }
     for (accepted, used) in ACCEPTED.iter().zip(&used) {
         let Accepted { case, reason, .. } = accepted;
         println!("accepted {used:>5} x {case}: {reason}");
         if *used == 0 {
-            wrong.push(format!("no difference any more, take it off the list: {case}"));
+            wrong.push(format!(
+                "no difference any more, take it off the list: {case}"
+            ));
         }
     }
     ensure!(

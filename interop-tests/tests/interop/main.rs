@@ -3,6 +3,7 @@
 //! One test binary: a new area is a new module. `cargo xtask test interop` builds both sides.
 
 mod cars;
+mod clients;
 mod dags;
 mod dht;
 mod differential;
@@ -10,6 +11,7 @@ mod files;
 mod gateways;
 mod gossip;
 mod helia;
+mod hostile;
 mod inputs;
 mod matrix;
 mod network;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ipfs_kit_blockstore::cid::Cid;
+use ipfs_kit_blockstore::cid::{Cid, CidError};
 
 /// Longest path that is followed or published, in bytes; a record holds no longer one.
 const MAX_LEN: usize = 8 << 10;
@@ -61,9 +61,7 @@ impl NamePath {
         let mut segments = rest.split('/').filter(|segment| !segment.is_empty());
         let root = segments.next().ok_or("it names no root")?.to_owned();
         if namespace == NameSpace::Ipfs {
-            let cid: Cid = root
-                .parse()
-                .map_err(|error| format!("invalid cid: {error}"))?;
+            let cid: Cid = root.parse().map_err(|error: CidError| error.to_string())?;
             cid.check().map_err(|error| error.to_string())?;
         }
         let mut below = String::new();

@@ -119,7 +119,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt::int(
         &["mtime"],
         "Modification time to store, in seconds before or after the Epoch",
-    ),
+    )
+    .wide(),
     Opt::uint(
         &["mtime-nsecs"],
         "Nanoseconds of the modification time to store",

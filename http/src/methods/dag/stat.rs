@@ -6,7 +6,7 @@ use ipfs_kit_node::DagStatReport;
 use serde::Serialize;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
 use crate::host::Counting;
 use crate::human;
@@ -24,6 +24,7 @@ pub const COMMAND: Command = Command {
         &["progress", "p"],
         "Show progress; by default when stderr is a terminal",
     )],
+    reply: Reply::Many,
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };

@@ -115,7 +115,8 @@ pub const TOUCH: Command = Command {
         Opt::int(
             &["mtime"],
             "Modification time in seconds before or since the Unix Epoch to apply",
-        ),
+        )
+        .wide(),
         Opt::uint(
             &["mtime-nsecs"],
             "Modification time fraction in nanoseconds",

@@ -16,8 +16,8 @@ pub const READ: Command = Command {
     about: "Reads a number of bytes from a file at an offset; the whole file by default.",
     arguments: &[Argument::word("path", "Path to file to be read")],
     options: &[
-        Opt::int(&["offset", "o"], "Byte offset to begin reading from"),
-        Opt::int(&["count", "n"], "Maximum number of bytes to read"),
+        Opt::int(&["offset", "o"], "Byte offset to begin reading from").wide(),
+        Opt::int(&["count", "n"], "Maximum number of bytes to read").wide(),
         FLUSH,
     ],
     reply: Reply::Bytes("text/plain"),
@@ -39,14 +39,14 @@ pub const WRITE: Command = Command {
         Argument::file("data", "Data to write"),
     ],
     options: &[
-        Opt::int(&["offset", "o"], "Byte offset to begin writing at"),
+        Opt::int(&["offset", "o"], "Byte offset to begin writing at").wide(),
         Opt::flag(&["create", "e"], "Create the file if it does not exist"),
         PARENTS,
         Opt::flag(
             &["truncate", "t"],
             "Truncate the file to size zero before writing",
         ),
-        Opt::int(&["count", "n"], "Maximum number of bytes to read"),
+        Opt::int(&["count", "n"], "Maximum number of bytes to read").wide(),
         Opt::flag(
             &["raw-leaves"],
             "Use raw blocks for newly created leaf nodes",

@@ -49,7 +49,7 @@ pub const COMMAND: Command = Command {
         ),
         Opt::flag(&["names"], "Include pin names in the output"),
     ],
-    reply: Reply::Many,
+    reply: Reply::ManyIf("stream"),
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };

@@ -10,7 +10,7 @@ use crate::command::{Command, Opt, Reply, Run};
 use crate::duration;
 use crate::failure::Failure;
 use crate::human;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, online};
 use crate::output::Record;
 
 /// `ipfs-kit stats bw`
@@ -78,7 +78,7 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     let poll = invocation.flag("poll");
     let (peer, protocol) = (invocation.text("peer"), invocation.text("proto"));
     let node = invocation.node()?;
-    let peers = node.peers()?;
+    let peers = online(node.peers())?;
     let scope = match (peer, protocol) {
         (Some(_), Some(_)) => {
             return Err(Failure::failed("please only specify peer OR protocol"));

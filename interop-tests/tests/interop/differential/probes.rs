@@ -40,8 +40,15 @@ pub fn cases(world: &World) -> Result<Vec<Case>> {
 fn walk(command: &Value, path: &str, found: &mut Vec<Command>) -> Result<()> {
     let mut options = Vec::new();
     for option in command["Options"].as_array().into_iter().flatten() {
-        let names = option["Names"].as_array().context("an option without names")?;
-        options.push(names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect());
+        let names = option["Names"]
+            .as_array()
+            .context("an option without names")?;
+        options.push(
+            names
+                .iter()
+                .filter_map(|name| Some(name.as_str()?.to_owned()))
+                .collect(),
+        );
     }
     if !path.is_empty() {
         found.push(Command {

@@ -8,8 +8,18 @@ use super::world::World;
 /// The cases.
 pub fn cases(world: &World) -> Vec<Case> {
     let mut asks = Vec::new();
-    for target in ["id", "cat?arg={hello}", "nothing", "", "/api/v0", "/api/v1/id", "/"] {
-        for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "TRACE"] {
+    for target in [
+        "id",
+        "cat?arg={hello}",
+        "nothing",
+        "",
+        "/api/v0",
+        "/api/v1/id",
+        "/",
+    ] {
+        for method in [
+            "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "TRACE",
+        ] {
             asks.push(Ask::post(world.fill(target)).method(method));
         }
     }
@@ -18,7 +28,11 @@ pub fn cases(world: &World) -> Vec<Case> {
     asks.extend(preflights());
     asks.extend(trailers(world));
     let label = |ask: Ask| {
-        let headers: Vec<String> = ask.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let headers: Vec<String> = ask
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         Case::new(ask, Depth::Shape).told(&format!("({})", headers.join(" ")))
     };
     asks.into_iter().map(label).collect()
@@ -152,8 +166,16 @@ fn origins() -> Vec<Ask> {
             asks.push(Ask::post("id").header("Referer", format!("{origin}{path}")));
         }
         let own = "http://127.0.0.1:PORT";
-        asks.push(Ask::post("id").header("Origin", own).header("Referer", origin));
-        asks.push(Ask::post("id").header("Origin", origin).header("Referer", own));
+        asks.push(
+            Ask::post("id")
+                .header("Origin", own)
+                .header("Referer", origin),
+        );
+        asks.push(
+            Ask::post("id")
+                .header("Origin", origin)
+                .header("Referer", own),
+        );
     }
     for agent in [
         "curl/8.0",
@@ -167,8 +189,16 @@ fn origins() -> Vec<Ask> {
     ] {
         asks.push(Ask::post("id").header("User-Agent", agent));
         let own = "http://127.0.0.1:PORT";
-        asks.push(Ask::post("id").header("User-Agent", agent).header("Origin", own));
-        asks.push(Ask::post("id").header("User-Agent", agent).header("Referer", own));
+        asks.push(
+            Ask::post("id")
+                .header("User-Agent", agent)
+                .header("Origin", own),
+        );
+        asks.push(
+            Ask::post("id")
+                .header("User-Agent", agent)
+                .header("Referer", own),
+        );
     }
     asks
 }

@@ -19,7 +19,10 @@ pub fn cases(world: &World) -> Vec<Case> {
         };
         let target = format!("add?{query}");
         add("a file", Ask::upload(&target, &[("file", b"some bytes\n")]));
-        add("two files", Ask::upload(&target, &[("a", b"1"), ("b", b"22")]));
+        add(
+            "two files",
+            Ask::upload(&target, &[("a", b"1"), ("b", b"22")]),
+        );
         add("a tree", Ask::post(&target).form(tree_form()));
         add("nothing", Ask::upload(&target, &[]));
     }
@@ -63,28 +66,48 @@ fn bodies(target: &str) -> Vec<(&'static str, Ask)> {
         Ask::post(target).form(text)
     };
     let typed = |media_type: &str, body: &str| {
-        Ask::post(target).header("Content-Type", media_type).body(body.as_bytes())
+        Ask::post(target)
+            .header("Content-Type", media_type)
+            .body(body.as_bytes())
     };
     let file = "--BOUNDARY\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\n\nabc\n";
     let whole = format!("{file}--BOUNDARY--\n");
     vec![
         ("no body", Ask::post(target)),
         ("no form", typed("application/octet-stream", "abc")),
-        ("urlencoded", typed("application/x-www-form-urlencoded", "arg=x")),
+        (
+            "urlencoded",
+            typed("application/x-www-form-urlencoded", "arg=x"),
+        ),
         ("json", typed("application/json", "{\"a\":1}")),
         ("no boundary", typed("multipart/form-data", "abc")),
-        ("an empty boundary", typed("multipart/form-data; boundary=", "abc")),
-        ("multipart/mixed", typed("multipart/mixed; boundary=x", "--x\r\n\r\na\r\n--x--")),
-        ("a broken type", typed("multipart/form-data; boundary", "abc")),
+        (
+            "an empty boundary",
+            typed("multipart/form-data; boundary=", "abc"),
+        ),
+        (
+            "multipart/mixed",
+            typed("multipart/mixed; boundary=x", "--x\r\n\r\na\r\n--x--"),
+        ),
+        (
+            "a broken type",
+            typed("multipart/form-data; boundary", "abc"),
+        ),
         ("an empty form", form("--BOUNDARY--\n")),
         ("text only", form("abc")),
         ("another boundary", form("--other\n\nabc\n--other--\n")),
         ("cut in the head", form("--BOUNDARY\nContent-Dispo")),
         ("cut in the content", form(&file[..file.len() - 2])),
         ("cut before the end", form(file)),
-        ("a bad head", form("--BOUNDARY\nno colon here\n\nabc\n--BOUNDARY--\n")),
+        (
+            "a bad head",
+            form("--BOUNDARY\nno colon here\n\nabc\n--BOUNDARY--\n"),
+        ),
         ("no head", form("--BOUNDARY\n\nabc\n--BOUNDARY--\n")),
-        ("no name", form("--BOUNDARY\nContent-Disposition: form-data\n\nabc\n--BOUNDARY--\n")),
+        (
+            "no name",
+            form("--BOUNDARY\nContent-Disposition: form-data\n\nabc\n--BOUNDARY--\n"),
+        ),
         ("a file", form(&whole)),
         ("text behind", form(&format!("{whole}epilogue"))),
         ("text before", form(&format!("preamble\n{whole}"))),
@@ -175,24 +198,47 @@ fn odd_forms() -> Vec<(&'static str, String)> {
         ("a plus", named("a+b")),
         ("twice", named("a") + &named("a")),
         ("a file in a file", named("a") + &named("a%2Fb")),
-        ("a folder that comes back", named("a%2F1") + &named("b") + &named("a%2F2")),
+        (
+            "a folder that comes back",
+            named("a%2F1") + &named("b") + &named("a%2F2"),
+        ),
         ("an empty folder", folder("d")),
         ("a folder twice", folder("d") + &folder("d")),
         ("a folder after its file", named("d%2Ff") + &folder("d")),
-        ("an unknown type", part("form-data; filename=f", "text/html", "x")),
+        (
+            "an unknown type",
+            part("form-data; filename=f", "text/html", "x"),
+        ),
         ("a bad type", part("form-data; filename=f", ";;;", "x")),
-        ("an attachment", part("attachment; filename=f", "text/plain", "x")),
-        ("a bad disposition", part("form-data; filename=\"f", "text/plain", "x")),
-        ("an empty link", part("form-data; filename=l", "application/symlink", "")),
-        ("a form inside", part("form-data; filename=l", "multipart/form-data", "x")),
+        (
+            "an attachment",
+            part("attachment; filename=f", "text/plain", "x"),
+        ),
+        (
+            "a bad disposition",
+            part("form-data; filename=\"f", "text/plain", "x"),
+        ),
+        (
+            "an empty link",
+            part("form-data; filename=l", "application/symlink", ""),
+        ),
+        (
+            "a form inside",
+            part("form-data; filename=l", "multipart/form-data", "x"),
+        ),
         ("a mode", mode("mode=0644")),
         ("a bad mode", mode("mode=9")),
         ("a time", mode("mtime=1700000000&mtime-nsecs=7")),
         ("a bad time", mode("mtime=x")),
         ("nanoseconds alone", mode("mtime-nsecs=7")),
-        ("too many nanoseconds", mode("mtime=1&mtime-nsecs=1000000000")),
+        (
+            "too many nanoseconds",
+            mode("mtime=1&mtime-nsecs=1000000000"),
+        ),
     ];
-    all.into_iter().map(|(word, text)| (word, text + &end)).collect()
+    all.into_iter()
+        .map(|(word, text)| (word, text + &end))
+        .collect()
 }
 
 /// Contents that commands look into.
@@ -212,7 +258,11 @@ const CONTENTS: &[(&str, &str, &[u8])] = &[
     ("a block", "block/put?pin=true", b"pinned"),
     ("a block", "block/put?encoding=text", b"text"),
     ("nothing", "block/put", b""),
-    ("json", "dag/put", b"{\"x\":[1,2,{\"/\":{\"bytes\":\"AQ\"}}]}"),
+    (
+        "json",
+        "dag/put",
+        b"{\"x\":[1,2,{\"/\":{\"bytes\":\"AQ\"}}]}",
+    ),
     ("json", "dag/put?pin=true", b"\"text\""),
     ("json", "dag/put?store-codec=dag-json", b"{\"b\":1,\"a\":2}"),
     ("json", "dag/put?store-codec=raw", b"{}"),
@@ -227,25 +277,53 @@ const CONTENTS: &[(&str, &str, &[u8])] = &[
     ("a link", "dag/put", b"{\"/\":\"nothing\"}"),
     ("cbor", "dag/put?input-codec=dag-cbor", b"\xa1\x61\x61\x01"),
     ("no cbor", "dag/put?input-codec=dag-cbor", b"\xff"),
-    ("dag-pb", "dag/put?input-codec=dag-json&store-codec=dag-pb", b"{\"Data\":{\"/\":{\"bytes\":\"AQ\"}},\"Links\":[]}"),
-    ("raw", "dag/put?input-codec=raw&store-codec=raw", b"raw bytes"),
+    (
+        "dag-pb",
+        "dag/put?input-codec=dag-json&store-codec=dag-pb",
+        b"{\"Data\":{\"/\":{\"bytes\":\"AQ\"}},\"Links\":[]}",
+    ),
+    (
+        "raw",
+        "dag/put?input-codec=raw&store-codec=raw",
+        b"raw bytes",
+    ),
     ("no car", "dag/import", b"no car"),
     ("no car", "dag/import", b""),
     ("no car", "dag/import?silent=true", b"\x00"),
-    ("an empty car", "dag/import", b"\x11\xa2eroots\x80gversion\x01"),
-    ("an empty car", "dag/import?stats=true", b"\x11\xa2eroots\x80gversion\x01"),
-    ("a cut car", "dag/import", b"\x11\xa2eroots\x80gversion\x01\x30"),
+    (
+        "an empty car",
+        "dag/import",
+        b"\x11\xa2eroots\x80gversion\x01",
+    ),
+    (
+        "an empty car",
+        "dag/import?stats=true",
+        b"\x11\xa2eroots\x80gversion\x01",
+    ),
+    (
+        "a cut car",
+        "dag/import",
+        b"\x11\xa2eroots\x80gversion\x01\x30",
+    ),
     ("no config", "config/replace", b"{"),
     ("no config", "config/replace", b"[]"),
     ("no key", "key/import?arg=x", b"no key"),
-    ("no key", "key/import?arg=x&format=pem-pkcs8-cleartext", b"no key"),
+    (
+        "no key",
+        "key/import?arg=x&format=pem-pkcs8-cleartext",
+        b"no key",
+    ),
     ("no key", "key/import?arg=x&format=nothing", b"no key"),
     ("no key", "key/import?arg=self", b"no key"),
     ("no key", "key/import?arg=probe", b"no key"),
     ("no record", "name/put?arg={key}", b"no record"),
     ("no record", "name/put?arg={key}&force=true", b"no record"),
     ("no record", "name/inspect", b"no record"),
-    ("no record", "routing/put?arg=/ipns/{key}&allow-offline=true", b"no record"),
+    (
+        "no record",
+        "routing/put?arg=/ipns/{key}&allow-offline=true",
+        b"no record",
+    ),
     ("text", "multibase/encode", b"text"),
     ("text", "multibase/encode?b=base58btc", b"text"),
     ("text", "multibase/encode?b=nothing", b"text"),
@@ -263,10 +341,22 @@ const CONTENTS: &[(&str, &str, &[u8])] = &[
     ("a file", "files/write?arg=/w&offset=-2", b"XY"),
     ("a file", "files/write?arg=/w&count=1&truncate=true", b"123"),
     ("a file", "files/write?arg=/w/below&create=true", b"data"),
-    ("a file", "files/write?arg=/new/w&create=true&parents=true", b"data"),
+    (
+        "a file",
+        "files/write?arg=/new/w&create=true&parents=true",
+        b"data",
+    ),
     ("lines", "cat", b"{hello}\n"),
-    ("lines", "cid/base32", b"QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH\n\nnothing\n"),
-    ("lines", "cid/format", b"QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH\n"),
+    (
+        "lines",
+        "cid/base32",
+        b"QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH\n\nnothing\n",
+    ),
+    (
+        "lines",
+        "cid/format",
+        b"QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH\n",
+    ),
     ("lines", "pin/add", b"nothing\n"),
     ("lines", "pin/rm", b"\n"),
     ("lines", "block/rm", b"nothing\n"),

@@ -100,7 +100,11 @@ impl Ask {
         request.extend_from_slice(&self.body);
         (&stream).write_all(&request)?;
         // Whoever says that more would come than does has to see that it does not.
-        if self.headers.iter().any(|(name, _)| *name == "Content-Length") {
+        if self
+            .headers
+            .iter()
+            .any(|(name, _)| *name == "Content-Length")
+        {
             stream.shutdown(Shutdown::Write)?;
         }
         Answer::read(&mut BufReader::new(&stream), self.method)

@@ -38,7 +38,10 @@ impl World {
         ensure!(identity["PeerID"].is_string(), "{identity}");
         let mut same = config(&ours)?;
         same["Identity"] = identity.clone();
-        fs::write(ours.repo().join("config"), serde_json::to_vec_pretty(&same)?)?;
+        fs::write(
+            ours.repo().join("config"),
+            serde_json::to_vec_pretty(&same)?,
+        )?;
         let peer = identity["PeerID"].as_str().unwrap_or_default().to_owned();
         Ok(World {
             ours: start(&ours)?,
@@ -77,7 +80,11 @@ impl World {
                 let answer = ask.send(address)?.text();
                 let value: Value = serde_json::from_str(&answer).context(answer.clone())?;
                 let found = value.pointer(pick).and_then(Value::as_str);
-                told.push(found.with_context(|| format!("no {name} in {answer}"))?.to_owned());
+                told.push(
+                    found
+                        .with_context(|| format!("no {name} in {answer}"))?
+                        .to_owned(),
+                );
             }
             ensure!(told[0] == told[1], "{name}: {told:?}");
             self.names.insert(name, told.remove(0));
@@ -103,7 +110,9 @@ impl World {
 }
 
 fn config(peer: &Peer) -> Result<Value> {
-    Ok(serde_json::from_slice(&fs::read(peer.repo().join("config"))?)?)
+    Ok(serde_json::from_slice(&fs::read(
+        peer.repo().join("config"),
+    )?)?)
 }
 
 fn start(peer: &Peer) -> Result<Daemon> {
@@ -139,9 +148,18 @@ pub fn content() -> Vec<Case> {
     let large = noise(1, 600_000);
     let asks = [
         Ask::upload("add?to-files=/hello", &[("hello", b"hello world\n")]),
-        Ask::upload("add?to-files=/large&cid-version=1&pin=false", &[("large", &large)]),
-        Ask::upload("add?to-files=/wide&chunker=size-1000", &[("wide", &large[..30_000])]),
-        Ask::upload("add?to-files=/raw&cid-version=1&pin-name=a+leaf", &[("raw", b"raw")]),
+        Ask::upload(
+            "add?to-files=/large&cid-version=1&pin=false",
+            &[("large", &large)],
+        ),
+        Ask::upload(
+            "add?to-files=/wide&chunker=size-1000",
+            &[("wide", &large[..30_000])],
+        ),
+        Ask::upload(
+            "add?to-files=/raw&cid-version=1&pin-name=a+leaf",
+            &[("raw", b"raw")],
+        ),
         Ask::post("add?to-files=/&recursive=true").form(tree_form()),
         Ask::upload("dag/put?pin=true", &[("node", NODE)]),
         Ask::post("files/mkdir?arg=/empty"),

@@ -449,7 +449,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         };
         match step {
-            Step::Enter(name, attributes) => self.tree.enter(name, attributes),
+            Step::Enter(name, attributes) => self.tree.enter(name, attributes)?,
             Step::Leave => self.tree.leave(&mut self.events)?,
             Step::Link(name, root, attributes) => self.finish_file(name, root, attributes)?,
             Step::Files(names, sizes, reply) => {
@@ -472,6 +472,10 @@ impl<'a> Driver<'a> {
                 let Some(file) = self.current.take() else {
                     return Ok(());
                 };
+                if self.options.progress && file.told < file.bytes {
+                    let shown = self.tree.shown(&file.name);
+                    self.events.progress(&shown, file.bytes)?;
+                }
                 let mut blocks = Vec::new();
                 let root = file.builder.finish(&mut blocks)?;
                 self.tree.store(blocks)?;

@@ -293,7 +293,7 @@ fn progress_and_cancelling() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(progress, [262_144, 524_288, 786_432]);
+    assert_eq!(progress, [262_144, 524_288, 786_432, 1_000_000]);
     assert_eq!(node.store().stats().blocks, 0, "only hashed");
 
     let token = crate::CancelToken::new();
@@ -304,4 +304,59 @@ fn progress_and_cancelling() {
         .add(bytes(b"x"), &AddOptions::default(), &mut |_| Ok(()))
         .unwrap_err();
     assert!(matches!(error, Error::Cancelled(_)), "{error}");
+}
+
+/// A tree of these paths, directories with a slash at their end; every file holds its path.
+struct Listed(Vec<&'static str>, std::io::Cursor<Vec<u8>>);
+
+impl crate::TreeStream for Listed {
+    fn next_entry(&mut self) -> std::io::Result<Option<crate::StreamedEntry>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let path = self.0.remove(0);
+        self.1 = std::io::Cursor::new(path.as_bytes().to_vec());
+        Ok(Some(crate::StreamedEntry {
+            path: path.as_bytes().to_vec(),
+            kind: match path.ends_with('/') {
+                true => crate::EntryKind::Directory,
+                false => crate::EntryKind::File,
+            },
+            mode: None,
+            mtime: None,
+        }))
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::io::Read::read(&mut self.1, buffer)
+    }
+}
+
+#[test]
+fn a_directory_may_be_told_of_before_its_entries_come() {
+    let add = |paths: &[&'static str]| {
+        let node = node();
+        let mut told = Vec::new();
+        let tree = Listed(paths.to_vec(), std::io::Cursor::default());
+        let report = node.files().add(
+            vec![crate::Source::Tree(Box::new(tree))],
+            &AddOptions::default(),
+            &mut |event| {
+                if let AddEvent::Added { name, .. } = event {
+                    told.push(name);
+                }
+                Ok(())
+            },
+        );
+        report.map(|report| (report.roots[0].cid.clone(), told))
+    };
+    let (usual, told) = add(&["t/", "t/a", "t/s/", "t/s/b", "t/e/"]).unwrap();
+    assert_eq!(told, ["t/a", "t/s/b", "t/e", "t/s", "t"]);
+    // As os.walk of Python lists it.
+    let (walked, told) = add(&["t/", "t/s/", "t/e/", "t/a", "t/s/b"]).unwrap();
+    assert_eq!(walked, usual);
+    assert_eq!(told, ["t/a", "t/s/b", "t/e", "t/s", "t"]);
+    // What came before would be lost.
+    let error = add(&["t/s/b", "t/a", "t/s/c"]).unwrap_err();
+    assert!(error.to_string().contains("follow each other"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! Directories in the making, and the roots that come out.
 
+use std::collections::BTreeMap;
+
 use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::codec::dag_pb::PbNode;
 use ipfs_kit_unixfs::directory::DirectoryBuilder;
@@ -11,7 +13,7 @@ use super::AddEvent;
 use super::events::Events;
 use super::sink::Sink;
 use super::walk::Attributes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::options::AddedRoot;
 
 /// Inner nodes are stored in batches of this many bytes.
@@ -34,12 +36,19 @@ struct OpenDirectory {
     shown: String,
     attributes: Attributes,
     builder: DirectoryBuilder,
-    /// Directories inside that are finished: Kubo tells of them after all files of their root.
-    finished: Vec<Finished>,
+    /// Directories inside that are finished, by name: Kubo tells of them after all files of their root.
+    finished: BTreeMap<Vec<u8>, Finished>,
+    entries: usize,
 }
 
-/// A finished directory by name, with the events of those inside and its own, which is the last.
-type Finished = (Vec<u8>, Vec<AddEvent>);
+/// A finished directory.
+struct Finished {
+    /// The events of those inside and its own, which is the last.
+    told: Vec<AddEvent>,
+    attributes: Attributes,
+    /// Whether there is nothing in it.
+    empty: bool,
+}
 
 impl<'a> Tree<'a> {
     pub fn new(import: &'a ImportOptions, sink: &'a Sink<'a>) -> Self {
@@ -53,17 +62,34 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Opens a directory.
-    pub fn enter(&mut self, name: Vec<u8>, attributes: Attributes) {
+    /// Opens a directory. One that was told of before its content comes back for it, and with it counts what
+    /// was said first.
+    pub fn enter(&mut self, name: Vec<u8>, attributes: Attributes) -> Result<()> {
         let shown = self.shown(&name);
+        let before = match self.open.last_mut() {
+            Some(parent) => parent.finished.remove(&name),
+            None => None,
+        };
+        let attributes = match before {
+            Some(before) if !before.empty => {
+                return Err(Error::BadPath {
+                    path: shown,
+                    reason: "the entries of a directory have to follow each other".to_owned(),
+                });
+            }
+            Some(before) => before.attributes,
+            None => attributes,
+        };
         let options = self.import.directory(attributes.mode, attributes.mtime);
         self.open.push(OpenDirectory {
             name,
             shown,
             attributes,
             builder: DirectoryBuilder::new(options),
-            finished: Vec::new(),
+            finished: BTreeMap::new(),
+            entries: 0,
         });
+        Ok(())
     }
 
     /// Finishes the innermost directory.
@@ -73,15 +99,25 @@ impl<'a> Tree<'a> {
         };
         let mut blocks = Vec::new();
         let root = directory.builder.finish(&mut |block| blocks.push(block))?;
-        let mut inside = directory.finished;
+        let mut inside: Vec<_> = directory.finished.into_iter().collect();
         if inside.len() > 1 && blocks.last().is_some_and(is_shard) {
             inside.sort_by_cached_key(|(name, _)| name_hash(name));
         }
         self.store(blocks)?;
-        let mut told: Vec<AddEvent> = inside.into_iter().flat_map(|(_, told)| told).collect();
+        let mut told: Vec<AddEvent> = inside
+            .into_iter()
+            .flat_map(|(_, inner)| inner.told)
+            .collect();
         told.push(added(directory.shown, &root, directory.attributes));
         match self.open.last_mut() {
-            Some(parent) => parent.finished.push((directory.name.clone(), told)),
+            Some(parent) => {
+                let finished = Finished {
+                    told,
+                    attributes: directory.attributes,
+                    empty: directory.entries == 0,
+                };
+                parent.finished.insert(directory.name.clone(), finished);
+            }
             None => told.into_iter().for_each(|event| events.finished(event)),
         }
         self.place(directory.name, root)
@@ -134,6 +170,7 @@ impl<'a> Tree<'a> {
 
     fn place(&mut self, name: Vec<u8>, root: Root) -> Result<()> {
         if let Some(parent) = self.open.last_mut() {
+            parent.entries += 1;
             return Ok(parent.builder.insert(&name, root.cid, root.tsize)?);
         }
         let name = String::from_utf8_lossy(&name).into_owned();
