@@ -188,6 +188,11 @@ impl Argument {
         self
     }
 
+    /// Whether it is a file, not a word.
+    pub fn is_file(&self) -> bool {
+        matches!(self.source, Source::Files | Source::FilesOnly)
+    }
+
     /// Whether standard input stands in when the argument is missing.
     pub fn reads_stdin(&self) -> bool {
         matches!(self.source, Source::Lines | Source::Files)

@@ -72,7 +72,8 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     let mut printer = Printer {
         quiet,
         silent,
-        quieter: invocation.flag("quieter"),
+        // Records leave it to the client what to show.
+        quieter: invocation.flag("quieter") && invocation.is_text(),
         events,
         meter,
         last: None,
@@ -82,6 +83,9 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     })?;
     if let Some(meter) = &printer.meter {
         meter.finish(report.bytes);
+    }
+    if report.roots.is_empty() {
+        return Err(Failure::failed("expected a file argument"));
     }
     printer.finish(invocation)?;
     invocation.close(node)?;

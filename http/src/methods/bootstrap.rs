@@ -37,7 +37,11 @@ const ADD: Command = Command {
     name: "add",
     tagline: "Add peers to the bootstrap list",
     subcommands: &[&ADD_DEFAULT],
-    arguments: &[Argument::line("peer", "A peer to add, as /ip4/1.2.3.4/tcp/4001/p2p/ID").many()],
+    arguments: &[
+        Argument::line("peer", "A peer to add, as /ip4/1.2.3.4/tcp/4001/p2p/ID")
+            .many()
+            .optional(),
+    ],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -113,6 +117,9 @@ fn list(invocation: &mut Invocation) -> Result<(), Failure> {
 
 fn add(invocation: &mut Invocation) -> Result<(), Failure> {
     let asked = invocation.arguments()?;
+    if asked.is_empty() {
+        return Err(Failure::failed("no bootstrap peers to add"));
+    }
     add_peers(invocation, asked)
 }
 
@@ -151,6 +158,9 @@ fn remove(invocation: &mut Invocation) -> Result<(), Failure> {
     let all = invocation.flag("all");
     if asked.is_empty() && !all {
         return Err(Failure::usage("name the peers to remove, or use --all"));
+    }
+    if !all {
+        asked.iter().try_for_each(|peer| check(peer))?;
     }
     remove_peers(invocation, |peer| {
         all || asked.iter().any(|asked| asked == peer)

@@ -62,6 +62,8 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     }
     let total: u64 = parts.iter().map(|(_, wanted)| wanted).sum();
     invocation.out.set_length(total);
+    // Of nothing too: it is content and no list.
+    invocation.out.write_all(&[])?;
     let bar = (total >= BAR_FROM)
         .then(|| invocation.bar(Counting::Bytes(Some(total))))
         .flatten();

@@ -13,7 +13,15 @@ pub const COMMAND: command::Command = command::Command {
     tagline: "List all available commands",
     about: "Lists all available commands (and subcommands) and exits.",
     options: &[Opt::flag(&["flags", "f"], "Show command flags")],
+    subcommands: &[&COMPLETION],
     run: Some(Run::Anywhere(run)),
+    ..command::Command::EMPTY
+};
+
+/// For a shell, which asks no daemon.
+const COMPLETION: command::Command = command::Command {
+    name: "completion",
+    run: Some(Run::Local),
     ..command::Command::EMPTY
 };
 

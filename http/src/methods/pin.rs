@@ -156,7 +156,7 @@ fn add(invocation: &mut Invocation) -> Result<(), Failure> {
     let events = invocation.flag("progress") && !invocation.is_text();
     let mut last = Instant::now();
     let mut seen = 0;
-    let mut tell = |invocation: &mut Invocation, progress| {
+    let tell = |invocation: &mut Invocation, progress| {
         let record = || Pins {
             progress: Some(progress),
             ..Pins::default()

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use ipfs_kit_node::{Cid, Node, RefEvent, RefsOptions};
+use ipfs_kit_node::{Cid, NetError, Node, RefEvent, RefsOptions};
 use serde::Serialize;
 
 use crate::command::{Argument, Command, Opt, Reply, Run};
@@ -29,6 +29,7 @@ const CLEAR: Command = Command {
     about: "Forgets the CIDs that wait to be announced for the first time. What is announced on\n\
             schedule stays.",
     options: &[Opt::flag(&["quiet", "q"], "Do not write output")],
+    reply: Reply::Many,
     run: Some(Run::Node(clear)),
     ..Command::EMPTY
 };
@@ -72,7 +73,12 @@ impl Record for Queued {
 fn clear(invocation: &mut Invocation) -> Result<(), Failure> {
     let quiet = invocation.flag("quiet");
     let node = invocation.node()?;
-    let cleared = node.provide()?.clear();
+    let cleared = match node.provide() {
+        Ok(provide) => provide.clear(),
+        // What is not online has nothing queued.
+        Err(NetError::Offline) => 0,
+        Err(error) => return Err(error.into()),
+    };
     if !quiet {
         invocation.out.emit(
             || Cleared(cleared),

@@ -1,6 +1,6 @@
 //! Commands that Kubo has removed: their clients are told what to use instead.
 
-use crate::command::{Command, Run};
+use crate::command::{Command, Opt, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
@@ -32,6 +32,7 @@ pub const OBJECT: Command = Command {
 const PATCH: Command = Command {
     name: "patch",
     tagline: "Removed, use 'files' instead",
+    options: &[Opt::flag(&["allow-big-block"], "No effect")],
     subcommands: &[
         &command("append-data", object),
         &command("set-data", object),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Kind, Opt, Source};
+use crate::command::{Command, Kind, Opt, Source};
 use crate::duration;
 use crate::failure::Failure;
 use crate::output::Encoding;
@@ -65,21 +65,40 @@ pub fn parse(
 ) -> Result<Call, Refusal> {
     let (path, mut words) = select(root, path)?;
     let command = path[path.len() - 1];
-    let mut options = Values::new();
-    let mut globals = Values::new();
+    // In Kubo's order: of several mistakes the same one is told.
+    let mut given = Vec::new();
     for (name, texts) in parameters(query)? {
         if name == "arg" {
             words.extend(texts.into_iter().map(OsString::from));
-        } else if let Some(option) = command.option(&name) {
-            // A path means a file of the client, which is none of ours.
-            if option.kind != Kind::Path {
-                set(&mut options, option, &texts)?;
-            }
-        } else if let Some(option) = GLOBALS.iter().find(|option| option.names.contains(&&*name)) {
-            set(&mut globals, option, &texts)?;
+            continue;
+        }
+        let own = command.option(&name);
+        let global = || GLOBALS.iter().find(|option| option.names.contains(&&*name));
+        if let Some(option) = own.or_else(global) {
+            check_single(option, &texts)?;
+            given.push((own.is_some(), option, texts));
         }
     }
-    check_arguments(command, words.len(), has_body)?;
+    check_files(command, words.len(), has_body)?;
+    let mut options = Values::new();
+    let mut globals = Values::new();
+    for (own, option, texts) in given {
+        // A path means a file of the client, which is none of ours.
+        if option.kind != Kind::Path {
+            let values = if own { &mut options } else { &mut globals };
+            set(values, option, &texts)?;
+        }
+    }
+    check_words(command, words.len(), has_body)?;
+    if !command.arguments.iter().any(|argument| argument.variadic) {
+        words.truncate(
+            command
+                .arguments
+                .iter()
+                .filter(|argument| !argument.is_file())
+                .count(),
+        );
+    }
     let timeout = match globals.get("timeout") {
         Some(Value::Text(text)) if !text.is_empty() => {
             Some(duration::parse(text).map_err(Refusal::Bad)?)
@@ -142,14 +161,18 @@ fn parameters(query: &str) -> Result<Vec<(String, Vec<String>)>, Refusal> {
     Ok(found)
 }
 
-fn set(values: &mut Values, option: &Opt, texts: &[String]) -> Result<(), Refusal> {
-    if option.kind != Kind::List && texts.len() > 1 {
-        return Err(Refusal::Bad(format!(
-            "expected key {} to have only a single value, received [{}]",
-            option.name(),
-            texts.join(" ")
-        )));
+fn check_single(option: &Opt, texts: &[String]) -> Result<(), Refusal> {
+    if option.kind == Kind::List || texts.len() == 1 {
+        return Ok(());
     }
+    Err(Refusal::Bad(format!(
+        "expected key {} to have only a single value, received [{}]",
+        option.name(),
+        texts.join(" ")
+    )))
+}
+
+fn set(values: &mut Values, option: &Opt, texts: &[String]) -> Result<(), Refusal> {
     for text in texts {
         let value = parse_value(option, text.as_ref()).map_err(|_| {
             let value = match text.is_empty() {
@@ -172,17 +195,33 @@ fn set(values: &mut Values, option: &Opt, texts: &[String]) -> Result<(), Refusa
     Ok(())
 }
 
-fn check_arguments(command: &Command, words: usize, has_body: bool) -> Result<(), Refusal> {
-    let files = |argument: &&Argument| matches!(argument.source, Source::Files | Source::FilesOnly);
-    let mut missing = command.arguments.iter().filter(files);
-    if let Some(argument) = missing.find(|argument| argument.required && !has_body) {
-        return Err(Refusal::Bad(format!(
-            "file argument '{}' is required",
-            argument.name
-        )));
-    }
+/// A required file is missed, unless a word before it is missing already.
+fn check_files(command: &Command, words: usize, has_body: bool) -> Result<(), Refusal> {
     let mut left = words;
-    for argument in command.arguments.iter().filter(|argument| !files(argument)) {
+    for argument in command.arguments {
+        if argument.is_file() {
+            if argument.required && !has_body {
+                return Err(Refusal::Bad(format!(
+                    "file argument '{}' is required",
+                    argument.name
+                )));
+            }
+        } else if left == 0 {
+            break;
+        } else {
+            left -= 1;
+        }
+    }
+    Ok(())
+}
+
+fn check_words(command: &Command, words: usize, has_body: bool) -> Result<(), Refusal> {
+    let mut left = words;
+    for argument in command
+        .arguments
+        .iter()
+        .filter(|argument| !argument.is_file())
+    {
         let given = left > 0 || argument.source == Source::Lines && has_body;
         if argument.required && !given {
             return Err(Refusal::Bad(format!(
@@ -204,10 +243,10 @@ fn common(globals: &Values) -> Result<Common, Refusal> {
         Some(Value::Bool(flag)) => Some(*flag),
         _ => None,
     };
-    let encoding = match text("encoding") {
-        None => Encoding::Json,
-        Some(name) => Encoding::from_name(name)
+    let encoding = match globals.get("encoding") {
+        Some(Value::Text(name)) => Encoding::from_name(name)
             .ok_or_else(|| Refusal::Bad(format!("invalid encoding: {name}")))?,
+        _ => Encoding::Json,
     };
     let style = CidStyle::new(text("cid-base"), flag("upgrade-cidv0-in-output"));
     Ok(Common {

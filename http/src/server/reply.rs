@@ -83,6 +83,7 @@ pub struct ReplySink {
     send: mpsc::Sender<Message>,
     head: Head,
     reply: Reply,
+    begun: bool,
     sent: bool,
     terminal: bool,
 }
@@ -94,6 +95,7 @@ impl ReplySink {
             send,
             head,
             reply,
+            begun: false,
             sent: false,
             terminal,
         }
@@ -107,6 +109,7 @@ impl ReplySink {
 
 impl Sink for ReplySink {
     fn begin(&mut self, content: Content) {
+        self.begun = true;
         match (content, self.reply) {
             (Content::Raw, reply) => {
                 self.head.raw = true;
@@ -133,8 +136,8 @@ impl Sink for ReplySink {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        // Bytes of which there are none are bytes still.
-        if self.head.raw && !self.sent {
+        // A result that began and has no bytes is one still.
+        if self.begun && !self.sent {
             return self.write(&[]);
         }
         Ok(())

@@ -111,8 +111,8 @@ await step('cat behind the end', () => whole(ipfs.cat(big.cid, { offset: 700_001
 await step('cat a path', () => whole(ipfs.cat(`/ipfs/${root}/sub/two`)))
 await step('cat a directory', () => whole(ipfs.cat(root)))
 await step('cat what is not there', () => whole(ipfs.cat(`/ipfs/${root}/none`)))
-await step('get', () => whole(ipfs.get(file.cid)), got => typeof got.bytes)
-await step('get a tree', () => whole(ipfs.get(root)), got => got.bytes)
+await step('get', () => whole(ipfs.get(file.cid)), got => got.bytes % 512)
+await step('get a tree', () => whole(ipfs.get(root)), got => got.bytes > 700_000)
 await step('get compressed', () => whole(ipfs.get(root, { archive: true, compress: true, compressionLevel: 6 })), got => got.bytes > 0)
 await step('ls', () => all(ipfs.ls(root)))
 await step('ls below', () => all(ipfs.ls(`/ipfs/${root}/sub`)))
@@ -207,7 +207,7 @@ await step('name resolve', () => all(ipfs.name.resolve(`/ipns/${self}`)))
 
 // The node and its peers.
 await step('id', () => ipfs.id(), shape)
-await step('version', () => ipfs.version(), shape)
+await step('version', async () => typeof (await ipfs.version()).version)
 await step('config get', () => ipfs.config.get('Routing'))
 await step('config set', () => ipfs.config.set('Js.Test', [1, 'two']))
 await step('config get of it', () => ipfs.config.get('Discovery.MDNS'))
@@ -221,12 +221,12 @@ await step('swarm peers', async () => (await ipfs.swarm.peers()).map(peer => pee
 await step('swarm addrs', async () => (await ipfs.swarm.addrs()).filter(peer => peer.id.toString() === partnerId).length)
 await step('swarm local addrs', async () => (await ipfs.swarm.localAddrs()).length > 0)
 await step('ping', async () => (await all(ipfs.ping(partnerId, { count: 2 }))).length > 2)
-await step('bitswap stat', () => ipfs.bitswap.stat(), shape)
+await step('bitswap stat', () => ipfs.bitswap.stat(), stat => shape({ ...stat, peers: [] }))
 await step('bitswap wantlist', () => ipfs.bitswap.wantlist())
 await step('stats repo', () => ipfs.stats.repo(), shape)
 await step('stats bw', () => all(ipfs.stats.bw()), shape)
 await step('repo stat', () => ipfs.repo.stat(), shape)
-await step('repo version', () => ipfs.repo.version())
+await step('repo version', async () => typeof await ipfs.repo.version())
 await step('is online', () => ipfs.isOnline())
 
 // Messages: a node hears its own.
@@ -262,5 +262,5 @@ await step('gc while adding', async () => {
   const sizes = await Promise.all(kept.map(async cid => (await whole(ipfs.cat(cid))).length))
   return { kept, sizes }
 })
-await step('gc', async () => (await all(ipfs.repo.gc())).length)
+await step('gc', async () => (await all(ipfs.repo.gc())).every(removed => removed.cid != null))
 process.exit(0)

@@ -100,9 +100,9 @@ async def blocks(client, names):
         await step("dag import", client.dag.car_import(car, stats=False))
     await step("cid base32", client.cid.base32(tree))
     await step("cid format", client.cid.format(tree, version=1, multibase="base36"))
-    await step("cid bases", client.cid.bases(prefix=True, numeric=True))
-    await step("cid hashes", client.cid.hashes(numeric=True))
-    await step("multibase list", client.multibase.list())
+    await step("cid bases", client.cid.bases(prefix=True, numeric=True), ordered)
+    await step("cid hashes", client.cid.hashes(numeric=True), ordered)
+    await step("multibase list", client.multibase.list(), ordered)
     await step("multibase encode", client.multibase.encode(path))
 
 
@@ -160,7 +160,7 @@ async def keys(client, hello):
 
 async def network(client):
     await step("id", client.id(), shape)
-    await step("version", client.version(), shape)
+    await step("version", client.version(), lambda said: shape(said["Version"]))
     await step("commands", client.commands(), lambda said: sorted(said))
     await step("config", client.config.config("Discovery"))
     await step("config set", client.config.config("Aio.Test", value="7", json=True))
@@ -174,13 +174,12 @@ async def network(client):
     await step("swarm local", client.swarm.addrs_local(), lambda said: len(said["Strings"]) > 0)
     await step("swarm peering", client.swarm.peering.ls())
     await step("ping", every(client.ping(partner_id, count=2)), lambda said: len(said) > 2)
-    await step("bitswap stat", client.bitswap.stat(), shape)
+    await step("bitswap stat", client.bitswap.stat(), lambda said: shape({**said, "Peers": []}))
     await step("bitswap wantlist", client.bitswap.wantlist())
     await step("stats bw", client.stats.bw(), shape)
     await step("stats repo", client.stats.repo(), shape)
-    await step("repo version", client.repo.version())
-    await step("findpeer", client.routing.findpeer(partner_id) if False else client.swarm.addrs_listen(),
-               lambda said: len(said["Strings"]) > 0)
+    await step("repo version", client.repo.version(), shape)
+    await step("swarm listen", client.swarm.addrs_listen(), lambda said: len(said["Strings"]) > 0)
 
 
 async def messages(client):
@@ -229,6 +228,8 @@ async def main():
     with open(os.path.join(root, "sub", "two"), "wb") as file:
         file.write(large)
     async with aioipfs.AsyncIPFS(maddr=f"/ip4/127.0.0.1/tcp/{port}") as client:
+        # It reads from the agent's version how messages are encoded, and that is not Kubo's here.
+        client._agent_version = aioipfs.IpfsDaemonVersion("0.43.0")
         hello, names = await adding(client, root, large)
         await reading(client, names)
         await blocks(client, names)

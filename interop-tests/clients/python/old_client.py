@@ -14,6 +14,16 @@ from common import failure, noise, ordered, shape, told
 
 port, partner, place = sys.argv[1:4]
 partner_id = partner.rsplit("/", 1)[-1]
+
+
+class One(str):
+    """An address that is not taken apart: the client sends what is in it as further addresses."""
+
+    def __iter__(self):
+        return iter(())
+
+
+address = One(partner)
 # `connect` takes daemons before 0.8 only, the class takes any.
 client = ipfshttpclient.Client(f"/ip4/127.0.0.1/tcp/{port}/http", timeout=30)
 
@@ -39,8 +49,8 @@ with open(os.path.join(tree, "sub", "two"), "wb") as file:
 # Adding.
 small = step("add bytes", lambda: client.add_bytes(b"hello from python\n"))
 step("add str", lambda: client.add_str("hello from python\n"))
-step("add json", lambda: client.add_json({"a": [1, 2], "b": "ä"}))
-step("get json", lambda: client.get_json("Qme7e1LcdSnpyZ81J7ifKjKPaYEG1u5eXizcu6PhYMf5EX", timeout=1))
+note = step("add json", lambda: client.add_json({"a": [1, 2], "b": "ä"}))
+step("get json", lambda: client.get_json(note))
 step("add a file", lambda: client.add(os.path.join(tree, "one")))
 step("add a file object", lambda: client.add(open(os.path.join(tree, "sub", "two"), "rb")))
 step("add a stream", lambda: client.add_bytes(large[at:at + 70_001] for at in range(0, len(large), 70_001)))
@@ -144,20 +154,20 @@ step("name resolve", lambda: client.name.resolve(self_id))
 
 # The node and its peers.
 step("id", lambda: client.id(), shape)
-step("version", lambda: client.version(), shape)
+step("version", lambda: client.version()["Version"], shape)
 step("config get", lambda: client.config.get(), lambda value: sorted(shape(value)))
 step("config set", lambda: client.config.set("Py.Test", "value"))
 step("bootstrap list", lambda: client.bootstrap.list())
-step("bootstrap add", lambda: client.bootstrap.add(partner))
-step("bootstrap rm", lambda: client.bootstrap.rm(partner))
-step("swarm connect", lambda: client.swarm.connect(partner))
+step("bootstrap add", lambda: client.bootstrap.add(address))
+step("bootstrap rm", lambda: client.bootstrap.rm(address))
+step("swarm connect", lambda: client.swarm.connect(address))
 step("swarm peers", lambda: [peer["Peer"] for peer in client.swarm.peers()["Peers"]])
 step("swarm addrs", lambda: partner_id in client.swarm.addrs()["Addrs"])
 step("ping", lambda: len(list(client.ping(partner_id, count=2))) > 2)
-step("bitswap stat", lambda: client.bitswap.stat(), shape)
+step("bitswap stat", lambda: client.bitswap.stat(), lambda said: shape({**said, "Peers": []}))
 step("bitswap wantlist", lambda: client.bitswap.wantlist())
 step("repo stat", lambda: client.repo.stat(), shape)
-step("swarm disconnect", lambda: client.swarm.disconnect(partner))
+step("swarm disconnect", lambda: client.swarm.disconnect(address))
 
 # Messages: its way of asking is of before topics were in multibase, and Kubo refuses it.
 step("pubsub ls", lambda: client.pubsub.ls())

@@ -5,9 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use super::{ConfigError, defaults, document, keys, profile};
+
+/// One change at a time, so that none is lost and none takes the temporary file of another.
+static CHANGES: Mutex<()> = Mutex::new(());
 
 /// The `config` file of one repo, for reading and changing it without opening the repo.
 #[derive(Clone, Debug)]
@@ -120,7 +124,8 @@ impl ConfigFile {
             };
         }
         keys::check(key, &value)?;
-        let mut changed = self.document.clone();
+        let _one = CHANGES.lock();
+        let mut changed = self.reloaded()?;
         document::set(&mut changed, key, value)?;
         self.store(changed)?;
         self.get(key)
@@ -128,7 +133,8 @@ impl ConfigFile {
 
     /// Gives the node another identity; only a rotation of keys does that.
     pub(crate) fn set_identity(&mut self, peer_id: &str, private: &str) -> Result<(), ConfigError> {
-        let mut changed = self.document.clone();
+        let _one = CHANGES.lock();
+        let mut changed = self.reloaded()?;
         document::set(&mut changed, "Identity.PeerID", peer_id.into())?;
         document::set(&mut changed, "Identity.PrivKey", private.into())?;
         self.store(changed)
@@ -152,6 +158,8 @@ impl ConfigFile {
             return Err(ConfigError::PrivateKeyInReplacement);
         }
         keys::check_document(&new)?;
+        let _one = CHANGES.lock();
+        self.document = self.reloaded()?;
         for kept in ["Identity", "API.Authorizations"] {
             if let Ok(value) = document::get(&self.document, kept) {
                 document::set(&mut new, kept, value.clone())?;
@@ -171,6 +179,8 @@ impl ConfigFile {
         name: &str,
         dry_run: bool,
     ) -> Result<ProfileChange, ConfigError> {
+        let _one = CHANGES.lock();
+        self.document = self.reloaded()?;
         let mut changed = self.document.clone();
         profile::apply(&mut changed, name)?;
         let change = ProfileChange {
@@ -188,6 +198,12 @@ impl ConfigFile {
             self.store(changed)?;
         }
         Ok(change)
+    }
+
+    /// The document as others may have changed it.
+    fn reloaded(&self) -> Result<Value, ConfigError> {
+        let repo = self.path.parent().unwrap_or(Path::new("."));
+        Ok(Self::load(repo)?.document)
     }
 
     fn store(&mut self, document: Value) -> Result<(), ConfigError> {

@@ -275,7 +275,7 @@ fn flush(invocation: &mut Invocation) -> Result<(), Failure> {
 }
 
 fn chcid(invocation: &mut Invocation) -> Result<(), Failure> {
-    let path = invocation.argument()?;
+    let path = check_path(&invocation.argument()?)?;
     if path == "/" {
         return Err(Failure::failed(
             "cannot change CID format of the MFS root; use 'ipfs config Import.CidVersion' and \

@@ -8,6 +8,7 @@ use super::world::World;
 use super::{Case, valid};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A command of the list.
 struct Command {
@@ -15,17 +16,19 @@ struct Command {
     options: Vec<Vec<String>>,
 }
 
-/// The cases of every command.
-pub fn cases(world: &World) -> Result<Vec<Case>> {
+/// The cases of every command, those of a group of commands together: they change the same.
+pub fn cases(world: &World) -> Result<Vec<Vec<Case>>> {
     let root = world.kubo_says("commands")?;
     let mut commands = Vec::new();
     walk(&root, "", &mut commands)?;
     ensure!(commands.len() > 150, "only {} commands", commands.len());
-    let mut cases = Vec::new();
+    let mut groups: BTreeMap<&str, Vec<Case>> = BTreeMap::new();
     for command in &commands {
         if NOT_SENT.iter().any(|(name, _)| *name == command.path) {
             continue;
         }
+        let group = command.path.split('/').next().unwrap_or_default();
+        let cases = groups.entry(group).or_default();
         for target in arguments(&command.path).into_iter().chain(options(command)) {
             cases.push(Case::new(Ask::post(world.fill(&target)), Depth::Shape));
         }
@@ -34,7 +37,7 @@ pub fn cases(world: &World) -> Result<Vec<Case>> {
             cases.push(Case::new(ask, Depth::Values));
         }
     }
-    Ok(cases)
+    Ok(groups.into_values().collect())
 }
 
 fn walk(command: &Value, path: &str, found: &mut Vec<Command>) -> Result<()> {
@@ -89,8 +92,17 @@ const ENDLESS: &[&str] = &["stats/bw?poll"];
 fn options(command: &Command) -> Vec<String> {
     let mut targets = Vec::new();
     let known = valid::sample(&command.path);
-    let base = known.map_or_else(|| format!("{}?", command.path), |known| format!("{known}&"));
     for names in &command.options {
+        // Of an option that is given by two names, Kubo takes any.
+        let given = |known: &&str| {
+            names
+                .iter()
+                .any(|name| known.contains(&format!("&{name}=")))
+        };
+        let base = match known.filter(|known| !given(known)) {
+            Some(known) => format!("{known}&"),
+            None => format!("{}?", command.path),
+        };
         for name in names {
             targets.push(format!("{base}{name}=not-a-value"));
             if ENDLESS.contains(&format!("{}?{name}", command.path).as_str()) {

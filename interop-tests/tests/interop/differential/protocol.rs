@@ -120,7 +120,6 @@ fn targets() -> impl Iterator<Item = &'static str> {
         "cat?arg=QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH",
         "cat?arg=bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
         "cat?arg=bafkqablimvwgy3y",
-        "cat?arg={hello}&offset=1&o=2",
         "cat?arg={hello}&offset=0x2&length=0b11",
         "cat?arg={hello}&offset=1_0",
         "cat?arg={hello}&offset=010",

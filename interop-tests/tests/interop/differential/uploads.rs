@@ -9,8 +9,12 @@ use super::world::{World, tree_form};
 pub fn cases(world: &World) -> Vec<Case> {
     let mut cases = Vec::new();
     for target in TARGETS {
+        let depth = match *target {
+            "id" | "version" => Depth::Shape,
+            _ => Depth::Values,
+        };
         for (word, ask) in bodies(&world.fill(target)) {
-            cases.push(Case::new(ask, Depth::Values).told(&format!("({word})")));
+            cases.push(Case::new(ask, depth).told(&format!("({word})")));
         }
     }
     for query in ADDS {

@@ -107,8 +107,13 @@ impl Ask {
         {
             stream.shutdown(Shutdown::Write)?;
         }
-        Answer::read(&mut BufReader::new(&stream), self.method)
-            .with_context(|| format!("{} {}", self.method, self.target))
+        let mut answer = Answer::read(&mut BufReader::new(&stream), self.method)
+            .with_context(|| format!("{} {}", self.method, self.target))?;
+        // What is told of the port is the same port.
+        for value in answer.headers.values_mut() {
+            *value = value.replace(&format!(":{port}"), ":PORT");
+        }
+        Ok(answer)
     }
 }
 
