@@ -42,12 +42,16 @@ impl FromStr for ParsedPath {
         };
         let ipld = matches!(lower.as_deref(), Some("/ipld" | "ipld:"));
         let mut segments = rest.split('/').filter(|segment| !segment.is_empty());
-        let first = segments
-            .next()
-            .ok_or_else(|| bad("it names no CID".to_owned()))?;
-        let root: Cid = first
-            .parse()
-            .map_err(|error: CidError| bad(error.to_string()))?;
+        let first = segments.next().ok_or_else(|| {
+            bad("path does not have enough components: it names no CID".to_owned())
+        })?;
+        let root: Cid = first.parse().map_err(|error: CidError| {
+            // Kubo's words for what is neither a path nor a CID, which its clients look for.
+            bad(match text.starts_with('/') || text.contains(':') {
+                true => error.to_string(),
+                false => format!("path does not have enough components: {error}"),
+            })
+        })?;
         root.check().map_err(|error| bad(error.to_string()))?;
         Ok(Self {
             root,

@@ -231,10 +231,12 @@ fn rm(invocation: &mut Invocation) -> Result<(), Failure> {
     }
     let refused = node.blocks().remove(&cids, force, &mut |(cid, result)| {
         let hash = style.text(&cid);
-        let error = result
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
+        let error = match result {
+            Ok(()) => String::new(),
+            // Nobody was to be asked for it.
+            Err(ipfs_kit_node::Error::NotFound(cid)) => format!("ipld: could not find {cid}"),
+            Err(error) => error.to_string(),
+        };
         if quiet && error.is_empty() {
             return Ok(());
         }

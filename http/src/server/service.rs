@@ -182,7 +182,10 @@ impl Service {
         let call = match call {
             Ok(call) => call,
             Err(Refusal::NotFound) => return plain(StatusCode::NOT_FOUND, "404 page not found"),
-            Err(Refusal::Bad(reason)) => return plain(StatusCode::BAD_REQUEST, &reason),
+            Err(Refusal::Bad(reason)) => {
+                tokio::spawn(upload::discard(request.into_body()));
+                return plain(StatusCode::BAD_REQUEST, &reason);
+            }
         };
         let Ok(permit) = Arc::clone(&self.shared.room).try_acquire_owned() else {
             let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "429 - Too Many Requests");
@@ -224,15 +227,13 @@ impl Service {
                 .get(TE)
                 .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
         let upload = boundary.map(|boundary| {
-            let (upload, read) = Upload::new(request.into_body(), boundary);
             let time = call.timeout.unwrap_or(Duration::MAX);
-            tokio::spawn(async move {
-                // The command notices its end by itself, unless it waits for input.
-                tokio::select! {
-                    _ = tokio::time::timeout(time, read) => {}
-                    () = input.cancelled() => {}
-                }
-            });
+            // The command notices its end by itself, unless it waits for input.
+            let stop = async move {
+                let _ = tokio::time::timeout(time, input.cancelled()).await;
+            };
+            let (upload, read) = Upload::new(request.into_body(), boundary, stop);
+            tokio::spawn(read);
             upload
         });
         let command = call.request.command();

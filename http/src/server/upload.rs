@@ -24,6 +24,9 @@ use crate::host::{Input, Inputs};
 
 /// Pieces of a body that wait for the command.
 const QUEUE: usize = 4;
+/// Most bytes that are read of a body that nobody wants, and how long.
+const REST: usize = 1 << 20;
+const REST_TIME: Duration = Duration::from_secs(2);
 /// How long a body may bring nothing.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -62,7 +65,11 @@ struct Queue {
 impl Upload {
     /// Starts reading `body`, whose parts are told apart by `boundary`. The second part of the answer is
     /// the work to be done, which ends when the body or the command does.
-    pub fn new<B>(body: B, boundary: String) -> (Upload, impl Future<Output = ()> + Send + 'static)
+    pub fn new<B>(
+        mut body: B,
+        boundary: String,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> (Upload, impl Future<Output = ()> + Send + 'static)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display + Send,
@@ -78,10 +85,16 @@ impl Upload {
             })),
         };
         let read = async move {
-            if let Err(reason) = cut(body, &boundary, &send).await {
-                // The command may have ended already; then nobody wants to know.
-                let _ = send.send(Piece::Failed(reason)).await;
+            tokio::select! {
+                cut = cut(&mut body, &boundary, &send) => {
+                    if let Err(reason) = cut {
+                        // The command may have ended already; then nobody wants to know.
+                        let _ = send.send(Piece::Failed(reason)).await;
+                    }
+                }
+                () = stop => {}
             }
+            discard(body).await;
         };
         (upload, read)
     }
@@ -220,8 +233,27 @@ impl Read for Lines {
     }
 }
 
+/// Reads what is left of a body, if it is little: who has not sent all of it yet would not see the answer when
+/// the connection is closed.
+pub async fn discard<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let rest = async {
+        let mut left = REST;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // What takes longer is closed.
+    let _ = tokio::time::timeout(REST_TIME, rest).await;
+}
+
 /// Cuts a body into parts.
-async fn cut<B>(mut body: B, boundary: &str, send: &mpsc::Sender<Piece>) -> Result<(), String>
+async fn cut<B>(body: &mut B, boundary: &str, send: &mpsc::Sender<Piece>) -> Result<(), String>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display + Send,

@@ -59,9 +59,17 @@ impl NamePath {
             _ => (NameSpace::Ipfs, text),
         };
         let mut segments = rest.split('/').filter(|segment| !segment.is_empty());
-        let root = segments.next().ok_or("it names no root")?.to_owned();
+        let root = segments
+            .next()
+            .ok_or("path does not have enough components: it names no root")?
+            .to_owned();
         if namespace == NameSpace::Ipfs {
-            let cid: Cid = root.parse().map_err(|error: CidError| error.to_string())?;
+            let cid: Cid = root.parse().map_err(|error: CidError| {
+                match text.starts_with('/') || text.contains(':') {
+                    true => error.to_string(),
+                    false => format!("path does not have enough components: {error}"),
+                }
+            })?;
             cid.check().map_err(|error| error.to_string())?;
         }
         let mut below = String::new();

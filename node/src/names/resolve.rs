@@ -96,9 +96,17 @@ impl Names<'_> {
             }
             self.node.cancel().check()?;
             let below = path.rest.clone();
-            let mut told = |target: &NamePath| emit(target.join(&below)).map_err(Error::Output);
+            let mut any = false;
+            let mut told = |target: &NamePath| {
+                any = true;
+                emit(target.join(&below)).map_err(Error::Output)
+            };
             let now = SystemTime::now();
             let target = self.step(&path.root, options, now, &mut told)?;
+            // What is known already is told once, without a search.
+            if !any {
+                emit(target.path.join(&below)).map_err(Error::Output)?;
+            }
             let remaining = target.remaining(now);
             ttl = Some(ttl.map_or(remaining, |ttl| ttl.min(remaining)));
             path = target.path.join(&path.rest);

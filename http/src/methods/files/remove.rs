@@ -70,7 +70,7 @@ fn rm(invocation: &mut Invocation) -> Result<(), Failure> {
     }
     invocation.close(node)?;
     if failed {
-        return Err(Failure::told("can't remove some files"));
+        return Err(Failure::failed("can't remove some files"));
     }
     Ok(())
 }
