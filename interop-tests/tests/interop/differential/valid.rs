@@ -260,7 +260,7 @@ const SHAPES: &[&str] = &[
 /// A request that a command carries out, to which options are added; none where the command changes
 /// something.
 pub fn sample(path: &str) -> Option<&'static str> {
-    let mut known = VALUES.iter().chain(SHAPES);
+    let known = VALUES.iter().chain(SHAPES);
     known.copied().find(|query| {
         let rest = query.strip_prefix(path);
         rest.is_some_and(|rest| rest.starts_with("?arg=")) && !path.starts_with("block/rm")
