@@ -37,9 +37,12 @@ impl OpenStreams {
     }
 }
 
-/// The streams of every connection, by the peer and the address at which it is shown.
+/// A peer, and the address at which the connection to it is shown.
+type Place = (PeerId, Multiaddr);
+
+/// The streams of every connection.
 #[derive(Default)]
-pub struct ByConnection(Mutex<FxHashMap<(PeerId, Multiaddr), Vec<Weak<OpenStreams>>>>);
+pub struct ByConnection(Mutex<FxHashMap<Place, Vec<Weak<OpenStreams>>>>);
 
 impl ByConnection {
     /// A connection was made; it is forgotten when its streams are.
