@@ -106,6 +106,7 @@ pub const ACCEPTED: &[Accepted] = &[
 
     accepted("* (no json)", "", ANOTHER, "nothing is no node"),
     accepted("* (no car)", "", ANOTHER, "nothing is no archive"),
+    accepted("* (a cut car)", "", ANOTHER, "half of an archive is none"),
     accepted("* key/*key=probe*", "", ANOTHER, "of several keys to remove all are removed, or none"),
 
     // When it is told.

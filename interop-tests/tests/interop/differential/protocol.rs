@@ -67,7 +67,6 @@ fn targets() -> impl Iterator<Item = &'static str> {
         "version?encoding=",
         "version?encoding=json&encoding=text",
         "version?enc=json",
-        "version?enc=text&encoding=json",
         "version?encoding=JSON",
         "version?encoding=yaml",
         "version?encoding=protobuf",
