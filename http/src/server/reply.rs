@@ -185,6 +185,8 @@ pub struct ReplyBody {
     pieces: Option<mpsc::Receiver<Message>>,
     end: Option<(Result<(), Failure>, String)>,
     trailers: bool,
+    /// The connection breaks with it, once what came before has gone out.
+    breaks: Option<io::Error>,
     _guard: Option<Box<dyn Send + Sync>>,
 }
 
@@ -196,6 +198,7 @@ impl ReplyBody {
             pieces: None,
             end: None,
             trailers: false,
+            breaks: None,
             _guard: None,
         }
     }
@@ -207,6 +210,7 @@ impl ReplyBody {
             pieces: None,
             end: Some((end, notes)),
             trailers,
+            breaks: None,
             _guard: None,
         }
     }
@@ -223,6 +227,7 @@ impl ReplyBody {
             pieces: Some(pieces),
             end: None,
             trailers,
+            breaks: None,
             _guard: Some(guard),
         }
     }
@@ -230,20 +235,24 @@ impl ReplyBody {
 
 impl ReplyBody {
     fn last(
-        &self,
+        &mut self,
         end: Result<(), Failure>,
         notes: &str,
-    ) -> Option<Result<Frame<Bytes>, io::Error>> {
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let failed = !matches!(end, Ok(()) | Err(Failure::Reported | Failure::Told(_)));
         if failed && !self.trailers {
             let reason = end.err().map(|failure| failure.to_string());
-            return Some(Err(io::Error::other(reason.unwrap_or_default())));
+            self.breaks = Some(io::Error::other(reason.unwrap_or_default()));
+            // Whoever waits flushes: the client gets what is true before the break.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let trailers = trailers(&end, notes);
         if trailers.is_empty() || !self.trailers {
-            return None;
+            return Poll::Ready(None);
         }
-        Some(Ok(Frame::trailers(trailers)))
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 }
 
@@ -286,8 +295,11 @@ impl Body for ReplyBody {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
+        if let Some(error) = self.breaks.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Some((end, notes)) = self.end.take() {
-            return Poll::Ready(self.last(end, &notes));
+            return self.last(end, &notes, context);
         }
         let Some(pieces) = &mut self.pieces else {
             return Poll::Ready(None);
@@ -297,7 +309,7 @@ impl Body for ReplyBody {
             Some(Message::Head(_)) => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
             Some(Message::End(end, notes)) => {
                 self.pieces = None;
-                Poll::Ready(self.last(end, &notes))
+                self.last(end, &notes, context)
             }
             // The thread of the command is gone without a word: it has panicked.
             None => {
@@ -319,6 +331,6 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.pieces.is_none() && self.end.is_none()
+        self.first.is_none() && self.pieces.is_none() && self.end.is_none() && self.breaks.is_none()
     }
 }

@@ -198,8 +198,6 @@ async def messages(client):
         return {name: str(message[name]) for name in sorted(message) if name != "seqno"}
 
     await step("pubsub", talk())
-    await step("pubsub ls", client.pubsub.ls(), shape)
-    await step("pubsub peers", client.pubsub.peers(topic="u"))
 
 
 async def garbage(client, large):

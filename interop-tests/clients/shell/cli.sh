@@ -149,7 +149,7 @@ step 'bitswap wantlist' ipfs bitswap wantlist
 silent 'bitswap stat' ipfs bitswap stat
 silent 'stats bw' ipfs stats bw
 silent 'repo stat' ipfs repo stat
-step 'repo version' ipfs repo version
+silent 'repo version' ipfs repo version
 step 'cid format' ipfs cid format -v 1 -b base32 "$small"
 step 'multibase encode' bash -c 'printf text | ipfs multibase encode'
 

@@ -86,7 +86,7 @@ fn kubos_command_line() -> Result<()> {
 fn curl() -> Result<()> {
     compare(&Client {
         name: "curl",
-        steps: 70,
+        steps: 65,
         command: |target| {
             let mut command = shell("curl.sh")?;
             command.args([&target.port, &target.partner]);
@@ -122,7 +122,7 @@ fn python(script: &str, target: &Target) -> Result<Command> {
     let mut command = program(&python, &scripts().join("python").join(script))?;
     command
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["-W", "ignore"])
+        .env("PYTHONWARNINGS", "ignore")
         .args([&target.port, &target.partner])
         .arg(&target.place);
     Ok(command)
@@ -140,6 +140,7 @@ fn compare(client: &Client) -> Result<()> {
     let place = scratch::in_memory()?;
     let run = |side: Side| -> Result<Said> {
         let place = place.path().join(side.name());
+        fs::create_dir(&place)?;
         let config = [
             ("Pubsub.Enabled", json!(true)),
             ("Routing.Type", json!("dhtserver")),
