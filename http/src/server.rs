@@ -11,10 +11,12 @@ mod host;
 mod listener;
 mod parse;
 mod reply;
+mod route;
 mod service;
 mod upload;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +35,7 @@ pub use parse::ROOT_PATH;
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use service::TERMINAL;
 
-use guard::Policy;
+use guard::{Door, Face, Policy};
 use service::Service;
 
 /// How long a head may take, from the first byte or from the request before it.
@@ -86,11 +88,8 @@ impl Server {
             listeners.extend(Listener::bind(address)?);
         }
         let (stop, _) = watch::channel(false);
-        let config = node.config();
-        let policy = Policy::new(
-            config.get("API.HTTPHeaders"),
-            config.get("API.Authorizations"),
-        );
+        let names = addresses.iter().filter_map(|address| name_in(address));
+        let policy = Policy::of(node.config()).with_hosts(names);
         let stopper = Stopper(stop.clone());
         let service = Service::new(node, policy, Arc::new(move || stopper.stop()));
         Ok(Server {
@@ -132,6 +131,14 @@ impl Server {
     }
 }
 
+/// The name in an address that has one.
+fn name_in(address: &str) -> Option<String> {
+    match Endpoint::parse(address) {
+        Some(Endpoint::Tcp(host, _)) if host.parse::<IpAddr>().is_err() => Some(host),
+        _ => None,
+    }
+}
+
 async fn accept(
     listener: Listener,
     service: Service,
@@ -139,7 +146,6 @@ async fn accept(
     room: Arc<Semaphore>,
 ) {
     let mut connections = JoinSet::new();
-    let port = listener.port();
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             break;
@@ -150,10 +156,11 @@ async fn accept(
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok(stream) => {
+            Ok((stream, place)) => {
                 let (service, stop) = (service.clone(), stop.clone());
+                let face = Face::Rpc;
                 connections.spawn(async move {
-                    serve(stream, service, port, stop).await;
+                    serve(stream, service, Door { face, place }, stop).await;
                     drop(permit);
                 });
             }
@@ -169,7 +176,7 @@ async fn accept(
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     service: Service,
-    port: Option<u16>,
+    door: Door,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -192,7 +199,7 @@ async fn serve(
     let answer = hyper::service::service_fn(move |request| {
         first.store(true, Ordering::Relaxed);
         let service = service.clone();
-        async move { Ok::<_, io::Error>(service.answer(request, port).await) }
+        async move { Ok::<_, io::Error>(service.answer(request, door).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::guard::Place;
+
 /// Why a listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -126,26 +128,23 @@ impl Listener {
         }
     }
 
-    /// The port whose pages may ask; zero for a Unix socket, and none for the repo's own.
-    pub fn port(&self) -> Option<u16> {
-        match &self.socket {
-            Socket::Tcp(listener) => Some(listener.local_addr().map_or(0, |at| at.port())),
-            Socket::Unix(_, _, own) => (!own).then_some(0),
-        }
-    }
-
-    /// The next connection.
+    /// The next connection, and how it got here.
     ///
     /// # Errors
     /// When the system has no room for one.
-    pub async fn accept(&self) -> io::Result<Connection> {
+    pub async fn accept(&self) -> io::Result<(Connection, Place)> {
         Ok(match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Connection::Tcp(stream)
+                let place = Place::Tcp(stream.local_addr()?);
+                (Connection::Tcp(stream), place)
             }
-            Socket::Unix(listener, ..) => Connection::Unix(listener.accept().await?.0),
+            Socket::Unix(listener, _, own) => {
+                let (stream, _) = listener.accept().await?;
+                let place = if *own { Place::OwnSocket } else { Place::Unix };
+                (Connection::Unix(stream), place)
+            }
         })
     }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SERVER, TE,
-    TRAILER, VARY,
+    TRAILER,
 };
-use hyper::{Method, Request, Response, StatusCode, Version, header};
+use hyper::{Request, Response, StatusCode, Version, header};
 use ipfs_kit_node::{CancelToken, Node};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -18,10 +18,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_COMMANDS;
-use super::guard::{EXPOSED, Policy, Verdict};
+use super::guard::{self, Door, EXPOSED, Policy, Verdict};
 use super::host::RpcHost;
 use super::parse::{self, Call, Refusal};
 use super::reply::{self, Head, Message, Notes, ReplyBody, ReplySink};
+use super::route::{self, Route, Serve};
 use super::upload::{self, Upload};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -101,19 +102,16 @@ impl Service {
         self.shared.running.lock().values().for_each(Stops::stop);
     }
 
-    /// Answers one request that came in at `port`.
-    pub async fn answer(
-        &self,
-        request: Request<Incoming>,
-        port: Option<u16>,
-    ) -> Response<ReplyBody> {
+    /// The node that is served.
+    pub fn node(&self) -> &Node {
+        &self.shared.node
+    }
+
+    /// Answers one request that came in at `door`.
+    pub async fn answer(&self, request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
         let policy = &self.shared.policy;
         let origin = request.headers().get(ORIGIN).cloned();
-        let known = origin
-            .as_ref()
-            .and_then(|origin| origin.to_str().ok())
-            .is_some_and(|origin| policy.knows(origin, port));
-        let mut response = self.judge(request, port).await;
+        let mut response = self.judge(request, door).await;
         let headers = response.headers_mut();
         for (name, value) in &policy.headers {
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
@@ -121,18 +119,14 @@ impl Service {
             }
         }
         headers.insert(SERVER, HeaderValue::from_static(id::AGENT));
-        headers.append(VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = origin.filter(|_| known) {
-            headers
-                .entry(header::ACCESS_CONTROL_ALLOW_ORIGIN)
-                .or_insert(origin);
-        }
+        let origins = &policy.origins;
+        origins.mark(origin.as_ref(), door.place.port(), headers);
         response
     }
 
-    async fn judge(&self, request: Request<Incoming>, port: Option<u16>) -> Response<ReplyBody> {
-        let headers = request.headers();
-        let size: usize = headers
+    async fn judge(&self, request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
+        let size: usize = request
+            .headers()
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + 4)
             .sum();
@@ -142,46 +136,50 @@ impl Service {
                 "431 - Request Header Fields Too Large",
             );
         }
-        let path = request.uri().path();
-        if !path.starts_with(parse::ROOT_PATH) {
-            return plain(StatusCode::NOT_FOUND, "404 page not found");
-        }
-        match self
-            .shared
-            .policy
-            .judge(request.method(), path, headers, port)
-        {
-            Verdict::Pass => self.call(request).await,
-            Verdict::Forbidden => plain(StatusCode::FORBIDDEN, "403 - Forbidden"),
-            Verdict::WrongMethod => {
+        let (parts, body) = request.into_parts();
+        let policy = &self.shared.policy;
+        let route = route::find(door.face, parts.uri.path());
+        match (guard::decide(&parts, route, policy, &door), route) {
+            (Verdict::Pass, Some(route)) => {
+                self.serve(route, Request::from_parts(parts, body)).await
+            }
+            (Verdict::Pass | Verdict::NotFound, _) => not_found(),
+            (Verdict::Preflight, _) => {
+                let allow = route.map_or("", |route| route.methods.allow());
+                let port = door.place.port();
+                no_content(policy.origins.preflight(&parts.headers, port, allow))
+            }
+            (Verdict::WrongMethod, _) => {
                 let mut response =
                     plain(StatusCode::METHOD_NOT_ALLOWED, "405 - Method Not Allowed");
-                let allow = HeaderValue::from_static("OPTIONS, POST");
+                let allow = route.map_or("", |route| route.methods.allow());
+                let allow = HeaderValue::from_static(allow);
                 response.headers_mut().insert(ALLOW, allow);
                 response
             }
-            Verdict::Preflight => {
-                let answer = self.shared.policy.preflight(headers, port);
-                let mut response = Response::new(ReplyBody::whole(""));
-                *response.status_mut() = StatusCode::NO_CONTENT;
-                for (name, value) in answer {
-                    if let Ok(value) = value.parse() {
-                        response.headers_mut().insert(name, value);
-                    }
-                }
-                response
+            (Verdict::Bad(reason), _) => {
+                plain(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {reason}"))
             }
+            (Verdict::Forbidden, _) => plain(StatusCode::FORBIDDEN, "403 - Forbidden"),
+            (Verdict::ForeignHost, _) => plain(StatusCode::FORBIDDEN, FOREIGN_HOST),
+            (Verdict::Unauthorized, _) => plain(StatusCode::FORBIDDEN, UNAUTHORIZED),
+        }
+    }
+
+    async fn serve(&self, route: &Route, request: Request<Incoming>) -> Response<ReplyBody> {
+        match route.serve {
+            Serve::Methods => self.call(request).await,
+            Serve::Page(page) => page(self.clone(), request).await,
         }
     }
 
     async fn call(&self, request: Request<Incoming>) -> Response<ReplyBody> {
-        debug_assert_eq!(*request.method(), Method::POST);
         let boundary = boundary(request.headers());
         let query = request.uri().query().unwrap_or_default();
         let call = parse::parse(&ROOT, request.uri().path(), query, boundary.is_some());
         let call = match call {
             Ok(call) => call,
-            Err(Refusal::NotFound) => return plain(StatusCode::NOT_FOUND, "404 page not found"),
+            Err(Refusal::NotFound) => return not_found(),
             Err(Refusal::Bad(reason)) => return plain(StatusCode::BAD_REQUEST, &reason),
         };
         let Ok(permit) = Arc::clone(&self.shared.room).try_acquire_owned() else {
@@ -326,8 +324,29 @@ fn boundary(headers: &HeaderMap) -> Option<String> {
     (1..=70).contains(&boundary.len()).then_some(boundary)
 }
 
+const FOREIGN_HOST: &str = "403 - Forbidden: this is no name of the node. Use one of its addresses, or add \
+                            the name to API.AllowedHosts of its configuration";
+
+const UNAUTHORIZED: &str = "403 - Forbidden: give a secret of API.Authorizations that opens this path, in the \
+                            header Authorization";
+
+fn not_found() -> Response<ReplyBody> {
+    plain(StatusCode::NOT_FOUND, "404 page not found")
+}
+
+fn no_content(headers: Vec<(HeaderName, String)>) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in headers {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
 /// An answer in words, as Go's server gives it.
-fn plain(status: StatusCode, text: &str) -> Response<ReplyBody> {
+pub fn plain(status: StatusCode, text: &str) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(format!("{text}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -199,6 +199,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("Gateway.DiagnosticServiceURL", Kind::Text),
     ("API.HTTPHeaders", Kind::Any),
     ("API.Authorizations", Kind::Any),
+    // Our own: names by which the RPC may be called, besides its addresses and those of loopback; * is any.
+    ("API.AllowedHosts", Kind::Texts),
     ("Swarm.AddrFilters", Kind::Texts),
     ("Swarm.DisableBandwidthMetrics", Kind::Flag),
     ("Swarm.DisableNatPortMap", Kind::Flag),
