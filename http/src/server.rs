@@ -5,47 +5,46 @@
 //! for. Commands block, so each has a thread; short queues carry its input and output, and nothing is
 //! ever held whole.
 
+mod answers;
+mod body;
+mod call;
+mod connection;
+mod crowd;
 mod form;
 mod guard;
 mod host;
+mod limits;
 mod listener;
 mod parse;
 mod reply;
 mod route;
+mod running;
 mod service;
 mod upload;
+mod waiting;
 
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use ipfs_kit_node::Node;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use call::TERMINAL;
 pub use guard::authorization;
+pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
 pub use parse::ROOT_PATH;
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
-pub use service::TERMINAL;
 
+use crowd::Crowd;
 use guard::{Door, Face, Policy};
 use service::Service;
 
-/// How long a head may take, from the first byte or from the request before it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a connection that are read ahead. Heads have to fit.
-const READ_BUFFER: usize = 128 << 10;
-/// Connections at a time; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 4096;
-/// Commands at a time; more are answered with 429.
-pub const MAX_COMMANDS: usize = 512;
+/// How long to wait when the system has no room for a connection.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long running commands may go on once the server is to stop.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long they may take to notice that they are cancelled.
@@ -80,18 +79,23 @@ impl Server {
         addresses: &[String],
         socket: Option<&Path>,
     ) -> Result<Server, BindError> {
+        let names = addresses.iter().filter_map(|address| name_in(address));
+        let policy = Policy::of(node.config()).with_hosts(names);
+        let tokens = node.tokens().list();
+        let tokens = tokens.map_err(|error| BindError::Tokens(error.to_string()))?;
+        let forced = node.config().flag("API.AllowUnguarded") == Some(true);
+        let guarded = forced || policy.asks() || tokens.asked();
         let mut listeners = Vec::new();
         if let Some(socket) = socket {
             listeners.push(Listener::own_socket(socket)?);
         }
         for address in addresses {
-            listeners.extend(Listener::bind(address)?);
+            listeners.extend(Listener::bind(address, guarded)?);
         }
         let (stop, _) = watch::channel(false);
-        let names = addresses.iter().filter_map(|address| name_in(address));
-        let policy = Policy::of(node.config()).with_hosts(names);
         let stopper = Stopper(stop.clone());
-        let service = Service::new(node, policy, Arc::new(move || stopper.stop()));
+        let limits = Limits::of(node.config());
+        let service = Service::new(node, policy, limits, Arc::new(move || stopper.stop()));
         Ok(Server {
             listeners,
             service,
@@ -112,19 +116,20 @@ impl Server {
 
     /// Serves until it is stopped, then lets running requests end, within limits.
     pub async fn run(self) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let crowd = Crowd::new(self.service.limits().connections);
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.subscribe());
-            tasks.spawn(accept(listener, service, stop, Arc::clone(&room)));
+            tasks.spawn(accept(listener, service, stop, Arc::clone(&crowd)));
         }
+        tasks.spawn(stop_slow(self.service.clone(), self.stop.subscribe()));
         let mut stop = self.stop.subscribe();
         // The sender lives as long as this function: the wait ends by a stop only.
         let _ = stop.wait_for(|stop| *stop).await;
         let idle = async { while tasks.join_next().await.is_some() {} };
         tokio::pin!(idle);
         if tokio::time::timeout(GRACE, &mut idle).await.is_err() {
-            self.service.cancel_all();
+            self.service.running().stop_all();
             // Who does not notice in time is left behind: what was not acknowledged may be lost.
             let _ = tokio::time::timeout(PATIENCE, &mut idle).await;
         }
@@ -139,91 +144,48 @@ fn name_in(address: &str) -> Option<String> {
     }
 }
 
+/// Ends commands whose clients are too slow, again and again.
+async fn stop_slow(service: Service, mut stop: watch::Receiver<bool>) {
+    let limits = *service.limits();
+    let mut ticks = tokio::time::interval(limits.pressed().max(Duration::from_millis(10)));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => service.running().stop_slow(&limits),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
 async fn accept(
     listener: Listener,
     service: Service,
     mut stop: watch::Receiver<bool>,
-    room: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 ) {
     let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            break;
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, place)) => {
-                let (service, stop) = (service.clone(), stop.clone());
-                let face = Face::Rpc;
-                connections.spawn(async move {
-                    serve(stream, service, Door { face, place }, stop).await;
-                    drop(permit);
-                });
-            }
+        let Ok((stream, place)) = accepted else {
             // Out of descriptors: others will be given back.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let member = tokio::select! {
+            member = crowd.join() => member,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (service, stop) = (service.clone(), stop.clone());
+        let face = Face::Rpc;
+        connections.spawn(async move {
+            let pulse = Arc::clone(&member.pulse);
+            connection::serve(stream, service, Door { face, place }, pulse, stop).await;
+            drop(member);
+        });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-/// Serves one connection to its end.
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    service: Service,
-    door: Door,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .title_case_headers(true)
-        .max_buf_size(READ_BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_TIMEOUT)
-        .max_concurrent_streams(128)
-        .max_header_list_size(READ_BUFFER as u32)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
-    let asked = Arc::new(AtomicBool::new(false));
-    let first = Arc::clone(&asked);
-    let answer = hyper::service::service_fn(move |request| {
-        first.store(true, Ordering::Relaxed);
-        let service = service.clone();
-        async move { Ok::<_, io::Error>(service.answer(request, door).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), answer);
-    tokio::pin!(connection);
-    // Hyper's own clock starts only when the version of the protocol is known.
-    let first_head = tokio::time::sleep(HEAD_TIMEOUT);
-    tokio::pin!(first_head);
-    let mut waiting = true;
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = &mut first_head, if waiting => {
-                waiting = false;
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        }
-    }
 }

@@ -10,7 +10,7 @@ use ipfs_kit_http::command::{Command, Opt, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::methods::version;
-use ipfs_kit_http::server::{MAX_COMMANDS, Server};
+use ipfs_kit_http::server::{Limits, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -55,6 +55,11 @@ pub const COMMAND: Command = Command {
             "Enable pubsub, as Pubsub.Enabled of the configuration does",
         ),
         Opt::flag(&["enable-namesys-pubsub"], "No effect yet"),
+        Opt::flag(
+            &["allow-unguarded"],
+            "Listen where others reach it though nothing asks them for a secret, as \
+             API.AllowUnguarded of the configuration does",
+        ),
     ],
     run: Some(Run::Local),
     ..Command::EMPTY
@@ -86,7 +91,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     if invocation.flag("init") && repo::kind(&path).map_err(Failure::failed)? == Kind::Absent {
         initialise(invocation, &path)?;
     }
-    let node = open(local, invocation.flag("enable-pubsub-experiment"))?;
+    let node = open(local, invocation)?;
     let identity = node.config().text("Identity.PeerID").unwrap_or_default();
     let lines = [
         format!("ipfs-kit version: {}", version::VERSION),
@@ -100,10 +105,15 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     serve(invocation, node, &path, local.settings.common.offline)
 }
 
-fn open(local: &Local, pubsub: bool) -> Result<Node, Failure> {
+fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
     let mut builder = local.builder()?;
-    if pubsub {
-        builder = builder.set("Pubsub.Enabled", true);
+    for (flag, key) in [
+        ("enable-pubsub-experiment", "Pubsub.Enabled"),
+        ("allow-unguarded", "API.AllowUnguarded"),
+    ] {
+        if invocation.flag(flag) {
+            builder = builder.set(key, true);
+        }
     }
     let node = builder.open()?;
     if !local.settings.common.quiet {
@@ -123,7 +133,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
-        .max_blocking_threads(MAX_COMMANDS + 16)
+        .max_blocking_threads(Limits::of(node.config()).commands + 16)
         .thread_name("ipfs-kit-io")
         .enable_all()
         .build()

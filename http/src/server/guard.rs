@@ -4,9 +4,9 @@
 //!
 //! 1. `Host` has to name this listener, so that a page whose name was bound anew to this address (DNS
 //!    rebinding) does not get in; not at a Unix socket, which no page reaches;
-//! 2. with secrets set, `Authorization` has to be one of them and its paths to lead here; not for the
-//!    question of a browser what is allowed, which cannot carry one, and not at the repo's own socket,
-//!    whose file mode says who may ask;
+//! 2. with secrets or tokens set, `Authorization` has to be one of them and its paths to lead here; not
+//!    for the question of a browser what is allowed, which cannot carry one, and not at the repo's own
+//!    socket, whose file mode says who may ask;
 //! 3. the path has to lead somewhere: 404;
 //! 4. method: `OPTIONS` is answered, else the route has to take it: 405;
 //! 5. `Origin`, if there is one, has to be in the list;
@@ -20,16 +20,19 @@
 mod host;
 mod origin;
 mod policy;
+mod rate;
 mod secret;
 
 use std::net::SocketAddr;
 
 use hyper::Method;
-use hyper::header::{HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use hyper::http::request::Parts;
+use ipfs_kit_node::tokens::{Token, TokenList};
 
 pub use origin::EXPOSED;
 pub use policy::Policy;
+pub use rate::Rates;
 pub use secret::authorization;
 
 use super::route::Route;
@@ -73,9 +76,9 @@ impl Place {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is served.
-    Pass,
+pub enum Verdict<'t> {
+    /// It is served, within the limits of the token that opened it.
+    Pass(Option<&'t Token>),
     /// It asked what is allowed.
     Preflight,
     /// 400 with this reason.
@@ -92,8 +95,23 @@ pub enum Verdict {
     Forbidden,
 }
 
+/// The secrets at the time of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Secrets<'t> {
+    /// Tokens.
+    pub tokens: &'t TokenList,
+    /// The time, in seconds since 1970.
+    pub now: u64,
+}
+
 /// Judges a request for `route`, that came in at `door`.
-pub fn decide(parts: &Parts, route: Option<&Route>, policy: &Policy, door: &Door) -> Verdict {
+pub fn decide<'t>(
+    parts: &Parts,
+    route: Option<&Route>,
+    policy: &Policy,
+    secrets: Secrets<'t>,
+    door: &Door,
+) -> Verdict<'t> {
     let preflight = parts.method == Method::OPTIONS;
     if let Place::Tcp(at) = door.place {
         match host::judge(parts, at, &policy.hosts) {
@@ -103,8 +121,12 @@ pub fn decide(parts: &Parts, route: Option<&Route>, policy: &Policy, door: &Door
         }
     }
     let open = preflight || route.is_some_and(|route| route.open);
-    if door.place != Place::OwnSocket && !open && !policy.authorizes(parts) {
-        return Verdict::Unauthorized;
+    let mut token = None;
+    if door.place != Place::OwnSocket && !open {
+        match admit(parts, policy, secrets) {
+            Some(admitted) => token = admitted,
+            None => return Verdict::Unauthorized,
+        }
     }
     let Some(route) = route else {
         return Verdict::NotFound;
@@ -118,7 +140,26 @@ pub fn decide(parts: &Parts, route: Option<&Route>, policy: &Policy, door: &Door
     if from_elsewhere(parts, policy, door.place.port()) {
         return Verdict::Forbidden;
     }
-    Verdict::Pass
+    Verdict::Pass(token)
+}
+
+/// Whether the secret of a request, or no secret, opens its path; and the token that does.
+fn admit<'t>(parts: &Parts, policy: &Policy, secrets: Secrets<'t>) -> Option<Option<&'t Token>> {
+    let tokens = secrets.tokens;
+    if !policy.asks() && !tokens.asked() {
+        return Some(None);
+    }
+    let given = text(&parts.headers, AUTHORIZATION).unwrap_or_default();
+    let path = parts.uri.path();
+    if policy.opens(given, path) {
+        return Some(None);
+    }
+    let token = given
+        .strip_prefix("Bearer ")
+        .and_then(|secret| tokens.find(secret))
+        .filter(|token| !token.scope.has_ended(secrets.now))?;
+    let opens = path == secret::ALWAYS || token.scope.covers(parts.method.as_str(), path);
+    opens.then_some(Some(token))
 }
 
 /// Whether a browser sent it for a page that may not ask.

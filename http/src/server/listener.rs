@@ -24,6 +24,20 @@ pub enum BindError {
         /// As configured.
         address: String,
     },
+    /// Others reach it, and nothing would ask them for a secret.
+    #[error(
+        "{address} is reached by others than this machine, and whoever reaches it owns this node: make a \
+         token ('ipfs-kit auth token add NAME') or set API.Authorizations, so that a secret is asked for; \
+         or listen on 127.0.0.1; or, where the network itself keeps others away, start the daemon with \
+         --allow-unguarded or set API.AllowUnguarded"
+    )]
+    Unguarded {
+        /// As configured.
+        address: String,
+    },
+    /// The tokens of the repo cannot be read.
+    #[error("cannot read the tokens: {0}")]
+    Tokens(String),
     /// The system refuses it.
     #[error("cannot listen on {address}: {source}")]
     Io {
@@ -77,11 +91,11 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds an address; a name may have several.
+    /// Binds an address; a name may have several. Unless `guarded`, only this machine may reach it.
     ///
     /// # Errors
     /// [`BindError`].
-    pub fn bind(address: &str) -> Result<Vec<Listener>, BindError> {
+    pub fn bind(address: &str, guarded: bool) -> Result<Vec<Listener>, BindError> {
         let failed = |source| BindError::Io {
             address: address.to_owned(),
             source,
@@ -95,8 +109,15 @@ impl Listener {
             }]),
             Some(Endpoint::Tcp(host, port)) => {
                 let found = (host.as_str(), port).to_socket_addrs().map_err(failed)?;
+                let found: Vec<SocketAddr> = found.collect();
+                let public = |at: &SocketAddr| !at.ip().to_canonical().is_loopback();
+                if !guarded && found.iter().any(public) {
+                    return Err(BindError::Unguarded {
+                        address: address.to_owned(),
+                    });
+                }
                 let bind = |at| bind_tcp(at).map_err(failed);
-                found.map(bind).collect()
+                found.into_iter().map(bind).collect()
             }
         }
     }

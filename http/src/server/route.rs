@@ -4,9 +4,9 @@
 //! that is not in these tables, and every request for what is in them goes through the guard.
 
 use futures::future::BoxFuture;
-use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
+use super::body::RequestBody;
 use super::guard::Face;
 use super::reply::ReplyBody;
 use super::service::Service;
@@ -44,7 +44,7 @@ pub enum Serve {
 }
 
 /// A page: it gets the service and the request, which the guard let pass.
-pub type Page = fn(Service, Request<Incoming>) -> BoxFuture<'static, Response<ReplyBody>>;
+pub type Page = fn(Service, Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>>;
 
 /// The port of the RPC.
 const RPC: &[Route] = &[Route {

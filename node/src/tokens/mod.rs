@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -163,7 +163,9 @@ impl TokenList {
 /// The tokens of a node, read once.
 #[derive(Debug, Default)]
 pub(crate) struct TokensState {
-    list: Mutex<Option<Arc<TokenList>>>,
+    list: RwLock<Option<Arc<TokenList>>>,
+    /// Held by a change, so that two do not cross; who only reads does not wait for the disk.
+    changing: Mutex<()>,
 }
 
 /// Tokens of a node; see [`Node::tokens`].
@@ -177,16 +179,27 @@ impl Tokens<'_> {
     /// # Errors
     /// When the repo cannot be read.
     pub fn list(&self) -> Result<Arc<TokenList>> {
-        self.current(&mut self.node.tokens_state().list.lock())
+        let state = self.node.tokens_state();
+        if let Some(list) = &*state.list.read() {
+            return Ok(Arc::clone(list));
+        }
+        let _changing = state.changing.lock();
+        self.current()
     }
 
-    fn current(&self, list: &mut Option<Arc<TokenList>>) -> Result<Arc<TokenList>> {
-        if let Some(list) = list {
+    /// The list, inside a change.
+    fn current(&self) -> Result<Arc<TokenList>> {
+        let state = self.node.tokens_state();
+        if let Some(list) = &*state.list.read() {
             return Ok(Arc::clone(list));
         }
         let read = TokenList::of(table::all(self.node.database())?, false);
-        *list = Some(Arc::clone(&read));
+        *state.list.write() = Some(Arc::clone(&read));
         Ok(read)
+    }
+
+    fn replace(&self, tokens: Vec<Token>) {
+        *self.node.tokens_state().list.write() = Some(TokenList::of(tokens, true));
     }
 
     /// Makes a token and gives its secret, which is not kept: this is the only time it is seen. Durable on return.
@@ -205,9 +218,8 @@ impl Tokens<'_> {
             created: seconds(SystemTime::now()),
             hash: hash_of(&secret),
         };
-        // Held over the write, so that two changes do not cross.
-        let mut list = self.node.tokens_state().list.lock();
-        let current = self.current(&mut list)?;
+        let _changing = self.node.tokens_state().changing.lock();
+        let current = self.current()?;
         if current.tokens.iter().any(|known| known.name == name) {
             return Err(TokenError::Exists(name.to_owned()).into());
         }
@@ -217,7 +229,7 @@ impl Tokens<'_> {
         table::put(self.node.database(), &token)?;
         let mut tokens = current.tokens.clone();
         tokens.push(token.clone());
-        *list = Some(TokenList::of(tokens, true));
+        self.replace(tokens);
         Ok((token, secret))
     }
 
@@ -226,15 +238,15 @@ impl Tokens<'_> {
     /// # Errors
     /// [`TokenError::Unknown`].
     pub fn remove(&self, name: &str) -> Result<Token> {
-        let mut list = self.node.tokens_state().list.lock();
-        let current = self.current(&mut list)?;
+        let _changing = self.node.tokens_state().changing.lock();
+        let current = self.current()?;
         let mut tokens = current.tokens.clone();
         let Some(at) = tokens.iter().position(|token| token.name == name) else {
             return Err(TokenError::Unknown(name.to_owned()).into());
         };
         let removed = tokens.remove(at);
         table::remove(self.node.database(), name)?;
-        *list = Some(TokenList::of(tokens, true));
+        self.replace(tokens);
         Ok(removed)
     }
 }

@@ -1,7 +1,8 @@
 //! Every combination of what the rules look at, against an oracle that reads labels and no texts.
 
 use hyper::Request;
-use hyper::header::{AUTHORIZATION, HOST};
+use hyper::header::HOST;
+use ipfs_kit_node::tokens::Scope;
 use serde_json::json;
 
 use super::super::route;
@@ -139,7 +140,7 @@ struct Case {
 }
 
 /// What the rules say, written once more.
-fn expected(case: &Case) -> Verdict {
+fn expected(case: &Case) -> Verdict<'static> {
     let tcp = matches!(case.place, Place::Tcp(_));
     match case.host.1 {
         Called::Broken if tcp && case.host.0.is_empty() => {
@@ -181,10 +182,15 @@ fn expected(case: &Case) -> Verdict {
     if unmarked && case.agent.1 == Agent::Browser {
         return Verdict::Forbidden;
     }
-    Verdict::Pass
+    Verdict::Pass(None)
 }
 
-fn judged(case: &Case, policy: &Policy) -> Verdict {
+fn no_tokens() -> Secrets<'static> {
+    static NONE: std::sync::LazyLock<TokenList> = std::sync::LazyLock::new(TokenList::default);
+    Secrets { tokens: &NONE, now: 0 }
+}
+
+fn judged(case: &Case, policy: &Policy) -> Verdict<'static> {
     let mut request = Request::builder().method(case.method).uri(case.path);
     for host in case.host.0 {
         request = request.header(HOST, *host);
@@ -203,7 +209,7 @@ fn judged(case: &Case, policy: &Policy) -> Verdict {
     let face = Face::Rpc;
     let route = route::find(face, case.path);
     let place = case.place;
-    decide(&parts, route, policy, &Door { face, place })
+    decide(&parts, route, policy, no_tokens(), &Door { face, place })
 }
 
 fn each(rules: Rules, mut check: impl FnMut(&Case)) {
@@ -262,14 +268,55 @@ fn a_target_that_is_a_whole_url_names_the_host() {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let [.., place] = places();
         let face = Face::Rpc;
-        decide(&parts, route::find(face, parts.uri.path()), &policy, &Door { face, place })
+        let route = route::find(face, parts.uri.path());
+        decide(&parts, route, &policy, no_tokens(), &Door { face, place })
     };
-    assert_eq!(verdict("http://localhost:5001/api/v0/id", None), Verdict::Pass);
+    assert_eq!(verdict("http://localhost:5001/api/v0/id", None), Verdict::Pass(None));
     assert_eq!(verdict("http://evil.example/api/v0/id", None), Verdict::ForeignHost);
     let both = verdict("http://evil.example/api/v0/id", Some("localhost"));
     assert_eq!(both, Verdict::ForeignHost);
     let both = verdict("http://localhost/api/v0/id", Some("evil.example"));
     assert_eq!(both, Verdict::ForeignHost);
+}
+
+#[test]
+fn tokens_open_what_their_scope_says() {
+    let node = ipfs_kit_node::Node::builder().in_memory().open().unwrap();
+    let scope = Scope {
+        paths: vec!["/api/v0/pin".to_owned()],
+        methods: vec!["POST".to_owned()],
+        expires: Some(1_000),
+        ..Scope::default()
+    };
+    let (_, secret) = node.tokens().add("pins", scope).unwrap();
+    let tokens = node.tokens().list().unwrap();
+    let verdict = |method: &str, path: &str, header: String, now| {
+        let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let (parts, ()) = request.header(AUTHORIZATION, header).body(()).unwrap().into_parts();
+        let [.., place] = places();
+        let face = Face::Rpc;
+        let secrets = Secrets {
+            tokens: &tokens,
+            now,
+        };
+        let route = route::find(face, path);
+        match decide(&parts, route, &Policy::default(), secrets, &Door { face, place }) {
+            Verdict::Pass(token) => token.map_or("open", |token| token.name.as_str()).to_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    let bearer = || format!("Bearer {}", *secret);
+    for open in ["/api/v0/pin/ls", "/api/v0/version"] {
+        assert_eq!(verdict("POST", open, bearer(), 999), "pins", "{open}");
+    }
+    for closed in ["/api/v0/pinata", "/api/v0/id", "/metrics", "/"] {
+        assert_eq!(verdict("POST", closed, bearer(), 999), "Unauthorized", "{closed}");
+    }
+    assert_eq!(verdict("POST", "/api/v0/pin/ls", bearer(), 1_000), "Unauthorized");
+    assert_eq!(verdict("GET", "/api/v0/pin/ls", bearer(), 999), "Unauthorized");
+    for wrong in [String::new(), (*secret).clone(), format!("{}x", bearer()), format!("Basic {}", *secret)] {
+        assert_eq!(verdict("POST", "/api/v0/pin/ls", wrong, 999), "Unauthorized");
+    }
 }
 
 #[test]
@@ -293,10 +340,11 @@ fn paths_that_only_look_allowed_are_not_opened() {
             face: Face::Rpc,
             place: Place::Unix,
         };
-        let verdict = decide(&parts, route::find(door.face, parts.uri.path()), &policy, &door);
+        let route = route::find(door.face, parts.uri.path());
+        let verdict = decide(&parts, route, &policy, no_tokens(), &door);
         // What is below an allowed path is the table's to find; these are no commands.
         let below = path.starts_with("/api/v0/id/");
-        let wanted = if below { Verdict::Pass } else { Verdict::Unauthorized };
+        let wanted = if below { Verdict::Pass(None) } else { Verdict::Unauthorized };
         assert_eq!(verdict, wanted, "{path}");
         if below {
             let root = &crate::methods::ROOT;
