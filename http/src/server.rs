@@ -15,11 +15,13 @@ mod guard;
 mod host;
 mod limits;
 mod listener;
+mod pages;
 mod parse;
 mod reply;
 mod route;
 mod running;
 mod service;
+mod tls;
 mod upload;
 mod waiting;
 
@@ -38,10 +40,12 @@ pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
 pub use parse::ROOT_PATH;
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
+pub use tls::certificates;
 
 use crowd::Crowd;
 use guard::{Door, Face, Policy};
 use service::Service;
+use tls::Tls;
 
 /// How long to wait when the system has no room for a connection.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -90,7 +94,8 @@ impl Server {
             listeners.push(Listener::own_socket(socket)?);
         }
         for address in addresses {
-            listeners.extend(Listener::bind(address, guarded)?);
+            let tls = || Tls::of(node.config());
+            listeners.extend(Listener::bind(address, guarded, tls)?);
         }
         let (stop, _) = watch::channel(false);
         let stopper = Stopper(stop.clone());
@@ -139,7 +144,11 @@ impl Server {
 /// The name in an address that has one.
 fn name_in(address: &str) -> Option<String> {
     match Endpoint::parse(address) {
-        Some(Endpoint::Tcp(host, _)) if host.parse::<IpAddr>().is_err() => Some(host),
+        Some(Endpoint::Tcp(host, _) | Endpoint::Tls(host, _))
+            if host.parse::<IpAddr>().is_err() =>
+        {
+            Some(host)
+        }
         _ => None,
     }
 }
@@ -180,9 +189,22 @@ async fn accept(
         };
         let (service, stop) = (service.clone(), stop.clone());
         let face = Face::Rpc;
+        let door = Door { face, place };
+        let tls = listener.tls().map(|tls| tls.acceptor());
         connections.spawn(async move {
             let pulse = Arc::clone(&member.pulse);
-            connection::serve(stream, service, Door { face, place }, pulse, stop).await;
+            let Some(tls) = tls else {
+                return connection::serve(stream, service, door, pulse, stop).await;
+            };
+            let handshake = tokio::time::timeout(service.limits().header, tls.accept(stream));
+            let mut stopped = stop.clone();
+            let handshake = tokio::select! {
+                handshake = handshake => handshake,
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            if let Ok(Ok(stream)) = handshake {
+                connection::serve(stream, service, door, pulse, stop).await;
+            }
             drop(member);
         });
     }

@@ -196,9 +196,10 @@ fn remove(invocation: &mut Invocation) -> Result<(), Failure> {
         .iter()
         .map(|token| format!("removed {}\n", escape::printable(token.name.as_bytes())))
         .collect();
-    invocation
-        .out
-        .emit(|| List { tokens }, |out| out.extend_from_slice(text.as_bytes()))?;
+    invocation.out.emit(
+        || List { tokens },
+        |out| out.extend_from_slice(text.as_bytes()),
+    )?;
     failed
 }
 

@@ -31,7 +31,11 @@ pub const TERMINAL: HeaderName = HeaderName::from_static("x-terminal");
 const FREED: Duration = Duration::from_secs(1);
 
 /// Answers a request for a method, that came in at `door`.
-pub async fn call(service: &Service, request: Request<RequestBody>, door: Door) -> Response<ReplyBody> {
+pub async fn call(
+    service: &Service,
+    request: Request<RequestBody>,
+    door: Door,
+) -> Response<ReplyBody> {
     let boundary = boundary(request.headers());
     let query = request.uri().query().unwrap_or_default();
     let call = parse::parse(&ROOT, request.uri().path(), query, boundary.is_some());

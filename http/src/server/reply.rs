@@ -95,7 +95,11 @@ impl Outlet {
     /// Made within the runtime, used by a thread that may block.
     pub fn new(send: mpsc::Sender<Message>, stop: CancellationToken) -> Outlet {
         let runtime = Handle::current();
-        Outlet { send, stop, runtime }
+        Outlet {
+            send,
+            stop,
+            runtime,
+        }
     }
 
     /// Sends a message.
@@ -144,7 +148,6 @@ impl ReplySink {
             terminal,
         }
     }
-
 }
 
 impl Sink for ReplySink {
@@ -169,9 +172,10 @@ impl Sink for ReplySink {
             self.sent = true;
             self.outlet.send(Message::Head(self.head))?;
         }
-        bytes
-            .chunks(PIECE)
-            .try_for_each(|piece| self.outlet.send(Message::Data(Bytes::copy_from_slice(piece))))
+        bytes.chunks(PIECE).try_for_each(|piece| {
+            self.outlet
+                .send(Message::Data(Bytes::copy_from_slice(piece)))
+        })
     }
 
     fn set_media_type(&mut self, media_type: &'static str) {

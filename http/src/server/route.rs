@@ -8,6 +8,7 @@ use hyper::{Method, Request, Response};
 
 use super::body::RequestBody;
 use super::guard::Face;
+use super::pages;
 use super::reply::ReplyBody;
 use super::service::Service;
 
@@ -47,12 +48,27 @@ pub enum Serve {
 pub type Page = fn(Service, Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>>;
 
 /// The port of the RPC.
-const RPC: &[Route] = &[Route {
-    path: "/api/v0/",
-    methods: Methods::Post,
-    open: false,
-    serve: Serve::Methods,
-}];
+const RPC: &[Route] = &[
+    Route {
+        path: "/api/v0/",
+        methods: Methods::Post,
+        open: false,
+        serve: Serve::Methods,
+    },
+    Route::page("/version", pages::version),
+];
+
+impl Route {
+    /// A page that is read.
+    const fn page(path: &'static str, page: Page) -> Route {
+        Route {
+            path,
+            methods: Methods::Get,
+            open: false,
+            serve: Serve::Page(page),
+        }
+    }
+}
 
 impl Methods {
     /// Whether the method is one of them.
@@ -93,7 +109,15 @@ mod tests {
     fn only_whole_segments_lead_anywhere() {
         let found = |path| find(Face::Rpc, path).map(|route| route.path);
         assert_eq!(found("/api/v0/id"), Some("/api/v0/"));
-        for none in ["", "/", "/api", "/api/v0", "/api/v0x/id", "//api/v0/id", "/API/v0/id"] {
+        for none in [
+            "",
+            "/",
+            "/api",
+            "/api/v0",
+            "/api/v0x/id",
+            "//api/v0/id",
+            "/API/v0/id",
+        ] {
             assert_eq!(found(none), None, "{none}");
         }
     }

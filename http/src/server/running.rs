@@ -72,8 +72,7 @@ impl Registry {
     pub fn stop_slow(&self, limits: &Limits) {
         for stops in self.running.lock().values() {
             let slow = stops.waiting.as_ref().is_some_and(|waiting| {
-                waiting.waits(For::Body) >= limits.body
-                    || waiting.waits(For::Reply) >= limits.reply
+                waiting.waits(For::Body) >= limits.body || waiting.waits(For::Reply) >= limits.reply
             });
             if slow {
                 stops.stop();
@@ -117,8 +116,8 @@ mod tests {
     #[test]
     fn the_slowest_goes_first_and_nobody_who_is_served() {
         let registry = Arc::new(Registry::default());
-        let [busy, slow, slower] = [None, Some(10), Some(20)]
-            .map(|ago| stops(ago.map(Duration::from_millis)));
+        let [busy, slow, slower] =
+            [None, Some(10), Some(20)].map(|ago| stops(ago.map(Duration::from_millis)));
         let _running = [&busy, &slow, &slower].map(|stops| registry.enter(stops.clone()));
         assert!(!registry.stop_slowest(Duration::from_secs(3600)));
         assert!(registry.stop_slowest(Duration::from_millis(5)));

@@ -95,6 +95,7 @@ impl Service {
     pub async fn answer(&self, request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
         let policy = &self.shared.policy;
         let origin = request.headers().get(ORIGIN).cloned();
+        let method = request.method().clone();
         let mut response = self.judge(request, door).await;
         let headers = response.headers_mut();
         for (name, value) in &policy.headers {
@@ -104,7 +105,7 @@ impl Service {
         }
         headers.insert(SERVER, HeaderValue::from_static(id::AGENT));
         let origins = &policy.origins;
-        origins.mark(origin.as_ref(), door.place.port(), headers);
+        origins.mark(&method, origin.as_ref(), door.place.port(), headers);
         response
     }
 
@@ -121,7 +122,10 @@ impl Service {
             );
         }
         let Ok(tokens) = self.shared.node.tokens().list() else {
-            return plain(StatusCode::INTERNAL_SERVER_ERROR, "500 - the tokens cannot be read");
+            return plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "500 - the tokens cannot be read",
+            );
         };
         let (parts, body) = request.into_parts();
         let policy = &self.shared.policy;
@@ -153,9 +157,10 @@ impl Service {
                 response.headers_mut().insert(ALLOW, allow);
                 response
             }
-            (Verdict::Bad(reason), _) => {
-                plain(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {reason}"))
-            }
+            (Verdict::Bad(reason), _) => plain(
+                StatusCode::BAD_REQUEST,
+                &format!("400 Bad Request: {reason}"),
+            ),
             (Verdict::Forbidden, _) => plain(StatusCode::FORBIDDEN, "403 - Forbidden"),
             (Verdict::ForeignHost, _) => plain(StatusCode::FORBIDDEN, FOREIGN_HOST),
             (Verdict::Unauthorized, _) => plain(StatusCode::FORBIDDEN, UNAUTHORIZED),

@@ -29,7 +29,9 @@ pub enum ConfigError {
     #[error("cannot show or change pinning services credentials")]
     PinningCredentials,
     /// Secrets of the RPC are never shown.
-    #[error("cannot show API.Authorizations, which holds secrets: they are in the config file of the repo")]
+    #[error(
+        "cannot show API.Authorizations, which holds secrets: they are in the config file of the repo"
+    )]
     ApiSecrets,
     /// A value of the wrong kind or out of range.
     #[error("config {key}: {reason} (maybe use --json?)")]

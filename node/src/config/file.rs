@@ -400,11 +400,22 @@ mod tests {
         let secrets = json!({"ci": {"AuthSecret": "bearer:hush", "AllowedPaths": ["/"]}});
         let answer = file.set("API.Authorizations", secrets).unwrap();
         assert_eq!(answer, Value::Null);
-        for key in ["API.Authorizations", "api.authorizations", "API.Authorizations.ci.AuthSecret"] {
-            assert!(matches!(file.get(key), Err(ConfigError::ApiSecrets)), "{key}");
+        for key in [
+            "API.Authorizations",
+            "api.authorizations",
+            "API.Authorizations.ci.AuthSecret",
+        ] {
+            assert!(
+                matches!(file.get(key), Err(ConfigError::ApiSecrets)),
+                "{key}"
+            );
         }
         let shown = [file.get("API").unwrap(), file.show()];
-        assert!(shown.iter().all(|shown| !shown.to_string().contains("hush")));
+        assert!(
+            shown
+                .iter()
+                .all(|shown| !shown.to_string().contains("hush"))
+        );
     }
 
     #[test]

@@ -106,7 +106,10 @@ impl Scope {
         if !self.methods.iter().all(method) {
             return Err(bad("an HTTP method is a word such as GET or POST"));
         }
-        if self.rate.is_some_and(|rate| rate.requests == 0 || rate.seconds == 0) {
+        if self
+            .rate
+            .is_some_and(|rate| rate.requests == 0 || rate.seconds == 0)
+        {
             return Err(bad("a rate is one request in one second at least"));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Tokens in `repo.redb`.
 
-use redb::{ReadableTable, TableDefinition, TableError};
+use redb::{TableDefinition, TableError};
 use serde::{Deserialize, Serialize};
 
 use super::{Scope, Token};

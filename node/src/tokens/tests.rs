@@ -54,7 +54,13 @@ fn tokens_are_kept_and_their_secrets_are_not() {
     let list = node.tokens().list().unwrap();
     assert!(list.asked());
     assert_eq!(list.find(&secret), Some(&token));
-    for wrong in ["", "ipfs-kit-", &secret[1..], &secret[..secret.len() - 1], &format!("{}A", *secret)] {
+    for wrong in [
+        "",
+        "ipfs-kit-",
+        &secret[1..],
+        &secret[..secret.len() - 1],
+        &format!("{}A", *secret),
+    ] {
         assert_eq!(list.find(wrong), None, "{wrong}");
     }
     let twice = reason(node.tokens().add("ci", Scope::default()).unwrap_err());
@@ -75,7 +81,14 @@ fn scopes_cover_whole_segments() {
     for inside in ["/api/v0/pin", "/api/v0/pin/ls", "/metrics", "/metrics/x"] {
         assert!(pins.covers("POST", inside), "{inside}");
     }
-    for outside in ["/api/v0/pinata", "/api/v0", "/", "", "/api/v0/", "//api/v0/pin"] {
+    for outside in [
+        "/api/v0/pinata",
+        "/api/v0",
+        "/",
+        "",
+        "/api/v0/",
+        "//api/v0/pin",
+    ] {
         assert!(!pins.covers("POST", outside), "{outside}");
     }
     assert!(scope(&[]).covers("POST", "/x") && scope(&["/"]).covers("GET", "/x"));

@@ -67,7 +67,8 @@ fn split(authority: &str) -> Option<&str> {
         None if rest.is_empty() => rest,
         None => return None,
     };
-    let number = port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let number =
+        port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
     (!name.is_empty() && number).then_some(name)
 }
 
@@ -102,7 +103,11 @@ mod tests {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let at: IpAddr = at.parse().unwrap();
-        judge(&parts, SocketAddr::new(at, 5001), &["node.example".to_owned()])
+        judge(
+            &parts,
+            SocketAddr::new(at, 5001),
+            &["node.example".to_owned()],
+        )
     }
 
     #[test]
@@ -145,7 +150,9 @@ mod tests {
 
     #[test]
     fn hosts_that_are_none() {
-        for bad in ["", ":5001", "[::1", "[x]:1", "a:b", "a:1:2", "a:99999", "\u{e9}:x"] {
+        for bad in [
+            "", ":5001", "[::1", "[x]:1", "a:b", "a:1:2", "a:99999", "\u{e9}:x",
+        ] {
             let judged = judged(Version::HTTP_11, &[bad.as_bytes()], "127.0.0.1");
             assert_eq!(judged, Host::Bad("malformed Host header"), "{bad}");
         }

@@ -1,5 +1,6 @@
 //! Origins whose pages may ask, and what their browsers are told (CORS).
 
+use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 
 /// Origins of the browser extension that every Kubo lets in: release and beta of IPFS Companion.
@@ -7,6 +8,9 @@ pub const EXTENSIONS: [&str; 2] = [
     "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch",
     "chrome-extension://hjoieblefckbooibpepigmacodalfndh",
 ];
+
+/// What the answer to a preflight depends on, besides the origin.
+const ASKED: &str = "Access-Control-Request-Method, Access-Control-Request-Headers";
 
 /// Headers that a page of another origin may send and see.
 pub const EXPOSED: &str = "X-Stream-Output, X-Chunked-Output, X-Content-Length";
@@ -37,6 +41,12 @@ impl Origins {
         self.any() || origin_of(url).is_some_and(|origin| self.know(origin, port))
     }
 
+    /// Whether pages may use this method.
+    fn have(&self, method: &str) -> bool {
+        let allowed = self.methods.as_deref().unwrap_or("POST");
+        allowed.split(',').any(|known| known.trim() == method)
+    }
+
     /// Answers the question of a browser: what a page may do.
     pub fn preflight(
         &self,
@@ -44,20 +54,19 @@ impl Origins {
         port: Option<u16>,
         allow: &'static str,
     ) -> Vec<(HeaderName, String)> {
-        let mut answer = Vec::new();
+        let mut answer = vec![(header::VARY, ASKED.to_owned())];
         let asked = super::text(headers, header::ACCESS_CONTROL_REQUEST_METHOD);
         let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
-            answer.push((header::ALLOW, allow.to_owned()));
-            return answer;
+            return vec![(header::ALLOW, allow.to_owned())];
         };
-        let allowed = self.methods.as_deref().unwrap_or("POST");
-        let knows = |method: &str| method.split(',').any(|known| known.trim() == asked);
         let origin = super::text(headers, ORIGIN).filter(|origin| self.know(origin, port));
-        let Some(origin) = origin.filter(|_| knows(allowed)) else {
+        let Some(origin) = origin.filter(|_| self.have(asked)) else {
             return answer;
         };
         answer.push((header::ACCESS_CONTROL_ALLOW_METHODS, asked.to_owned()));
-        answer.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.to_owned()));
+        // Never the origin itself: with credentials that would let in everybody as the user.
+        let shown = if self.any() { "*" } else { origin };
+        answer.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, shown.to_owned()));
         if let Some(wanted) = super::text(headers, header::ACCESS_CONTROL_REQUEST_HEADERS) {
             answer.push((header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.to_owned()));
         }
@@ -68,13 +77,22 @@ impl Origins {
     }
 
     /// What every answer to a page says about its origin.
-    pub fn mark(&self, origin: Option<&HeaderValue>, port: Option<u16>, answer: &mut HeaderMap) {
+    pub fn mark(
+        &self,
+        method: &Method,
+        origin: Option<&HeaderValue>,
+        port: Option<u16>,
+        answer: &mut HeaderMap,
+    ) {
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
         let known = |origin: &&HeaderValue| {
             let text = origin.to_str().unwrap_or_default();
-            !text.is_empty() && self.know(text, port)
+            let may = method == Method::OPTIONS || self.have(method.as_str());
+            may && !text.is_empty() && self.know(text, port)
         };
-        let Some(origin) = origin.filter(known) else {
+        let any = HeaderValue::from_static("*");
+        let origin = origin.filter(known);
+        let Some(origin) = origin.map(|origin| if self.any() { &any } else { origin }) else {
             return;
         };
         answer

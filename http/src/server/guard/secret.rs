@@ -89,7 +89,14 @@ mod tests {
         assert!(opens(alice, "/api/v0/pin/ls") && opens(alice, "/api/v0/version"));
         assert!(!opens(alice, "/api/v0/pinata") && !opens(alice, "/metrics"));
         assert!(opens("Bearer tok", "/api/v0/id") && opens("Bearer tok", "/metrics"));
-        for wrong in ["Bearer to", "Bearer tokk", "bearer tok", "tok", "", "Bearer "] {
+        for wrong in [
+            "Bearer to",
+            "Bearer tokk",
+            "bearer tok",
+            "tok",
+            "",
+            "Bearer ",
+        ] {
             assert!(!opens(wrong, "/api/v0/id"), "{wrong}");
         }
         assert!(!format!("{known:?}").contains("tok"));

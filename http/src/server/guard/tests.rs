@@ -58,7 +58,10 @@ const ORIGINS: &[(&str, Page)] = &[
     ("http://127.0.0.1:5001", Page::Own),
     ("https://localhost:5001", Page::Own),
     ("http://[::1]:5001", Page::Own),
-    ("chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch", Page::Extension),
+    (
+        "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch",
+        Page::Extension,
+    ),
     ("http://app.example", Page::Listed),
     ("http://evil.example", Page::Foreign),
     ("http://127.0.0.1", Page::Foreign),
@@ -171,7 +174,9 @@ fn expected(case: &Case) -> Verdict<'static> {
         return Verdict::WrongMethod;
     }
     let stranger = |page| match (page, case.rules) {
-        (Page::None | Page::Extension, _) | (_, Rules::Any) | (Page::Listed, Rules::Listed) => false,
+        (Page::None | Page::Extension, _) | (_, Rules::Any) | (Page::Listed, Rules::Listed) => {
+            false
+        }
         (Page::Own, _) => !tcp,
         (Page::Listed | Page::Foreign, _) => true,
     };
@@ -187,7 +192,10 @@ fn expected(case: &Case) -> Verdict<'static> {
 
 fn no_tokens() -> Secrets<'static> {
     static NONE: std::sync::LazyLock<TokenList> = std::sync::LazyLock::new(TokenList::default);
-    Secrets { tokens: &NONE, now: 0 }
+    Secrets {
+        tokens: &NONE,
+        now: 0,
+    }
 }
 
 fn judged(case: &Case, policy: &Policy) -> Verdict<'static> {
@@ -254,7 +262,10 @@ fn every_combination_is_judged_as_the_rules_say() {
         });
     }
     assert_eq!(seen.values().sum::<usize>(), 2_322_432, "{seen:?}");
-    assert!(seen.len() >= 9 && seen.values().all(|&count| count > 1000), "{seen:?}");
+    assert!(
+        seen.len() >= 9 && seen.values().all(|&count| count > 1000),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -271,8 +282,14 @@ fn a_target_that_is_a_whole_url_names_the_host() {
         let route = route::find(face, parts.uri.path());
         decide(&parts, route, &policy, no_tokens(), &Door { face, place })
     };
-    assert_eq!(verdict("http://localhost:5001/api/v0/id", None), Verdict::Pass(None));
-    assert_eq!(verdict("http://evil.example/api/v0/id", None), Verdict::ForeignHost);
+    assert_eq!(
+        verdict("http://localhost:5001/api/v0/id", None),
+        Verdict::Pass(None)
+    );
+    assert_eq!(
+        verdict("http://evil.example/api/v0/id", None),
+        Verdict::ForeignHost
+    );
     let both = verdict("http://evil.example/api/v0/id", Some("localhost"));
     assert_eq!(both, Verdict::ForeignHost);
     let both = verdict("http://localhost/api/v0/id", Some("evil.example"));
@@ -291,8 +308,15 @@ fn tokens_open_what_their_scope_says() {
     let (_, secret) = node.tokens().add("pins", scope).unwrap();
     let tokens = node.tokens().list().unwrap();
     let verdict = |method: &str, path: &str, header: String, now| {
-        let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
-        let (parts, ()) = request.header(AUTHORIZATION, header).body(()).unwrap().into_parts();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "localhost");
+        let (parts, ()) = request
+            .header(AUTHORIZATION, header)
+            .body(())
+            .unwrap()
+            .into_parts();
         let [.., place] = places();
         let face = Face::Rpc;
         let secrets = Secrets {
@@ -300,7 +324,13 @@ fn tokens_open_what_their_scope_says() {
             now,
         };
         let route = route::find(face, path);
-        match decide(&parts, route, &Policy::default(), secrets, &Door { face, place }) {
+        match decide(
+            &parts,
+            route,
+            &Policy::default(),
+            secrets,
+            &Door { face, place },
+        ) {
             Verdict::Pass(token) => token.map_or("open", |token| token.name.as_str()).to_owned(),
             other => format!("{other:?}"),
         }
@@ -310,12 +340,30 @@ fn tokens_open_what_their_scope_says() {
         assert_eq!(verdict("POST", open, bearer(), 999), "pins", "{open}");
     }
     for closed in ["/api/v0/pinata", "/api/v0/id", "/metrics", "/"] {
-        assert_eq!(verdict("POST", closed, bearer(), 999), "Unauthorized", "{closed}");
+        assert_eq!(
+            verdict("POST", closed, bearer(), 999),
+            "Unauthorized",
+            "{closed}"
+        );
     }
-    assert_eq!(verdict("POST", "/api/v0/pin/ls", bearer(), 1_000), "Unauthorized");
-    assert_eq!(verdict("GET", "/api/v0/pin/ls", bearer(), 999), "Unauthorized");
-    for wrong in [String::new(), (*secret).clone(), format!("{}x", bearer()), format!("Basic {}", *secret)] {
-        assert_eq!(verdict("POST", "/api/v0/pin/ls", wrong, 999), "Unauthorized");
+    assert_eq!(
+        verdict("POST", "/api/v0/pin/ls", bearer(), 1_000),
+        "Unauthorized"
+    );
+    assert_eq!(
+        verdict("GET", "/api/v0/pin/ls", bearer(), 999),
+        "Unauthorized"
+    );
+    for wrong in [
+        String::new(),
+        (*secret).clone(),
+        format!("{}x", bearer()),
+        format!("Basic {}", *secret),
+    ] {
+        assert_eq!(
+            verdict("POST", "/api/v0/pin/ls", wrong, 999),
+            "Unauthorized"
+        );
     }
 }
 
@@ -344,11 +392,18 @@ fn paths_that_only_look_allowed_are_not_opened() {
         let verdict = decide(&parts, route, &policy, no_tokens(), &door);
         // What is below an allowed path is the table's to find; these are no commands.
         let below = path.starts_with("/api/v0/id/");
-        let wanted = if below { Verdict::Pass(None) } else { Verdict::Unauthorized };
+        let wanted = if below {
+            Verdict::Pass(None)
+        } else {
+            Verdict::Unauthorized
+        };
         assert_eq!(verdict, wanted, "{path}");
         if below {
             let root = &crate::methods::ROOT;
-            assert!(super::super::parse::parse(root, path, "", false).is_err(), "{path}");
+            assert!(
+                super::super::parse::parse(root, path, "", false).is_err(),
+                "{path}"
+            );
         }
     }
 }
