@@ -442,7 +442,9 @@ mod tests {
         assert_eq!(of_url("http://[::1]:1/api/v0/"), tcp("::1", 1));
         assert_eq!(of_url("http://host/"), tcp("host", 80));
         assert_eq!(of_url("unix:///a/b"), Some(Endpoint::Unix("/a/b".into())));
-        for bad in ["https://a", "http://", "unix://a", "a:1", "http://a:x"] {
+        let tls = Some(Endpoint::Tls("a".to_owned(), 443));
+        assert_eq!(of_url("https://a"), tls);
+        for bad in ["https://", "ftp://a", "http://", "unix://a", "a:1", "http://a:x"] {
             assert_eq!(of_url(bad), None, "{bad}");
         }
     }

@@ -30,7 +30,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, ORIGIN, REFERER, USER_
 use hyper::http::request::Parts;
 use ipfs_kit_node::tokens::{Token, TokenList};
 
-pub use origin::EXPOSED;
+pub use origin::{EXPOSED, asks_for_permission};
 pub use policy::Policy;
 pub use rate::Rates;
 pub use secret::authorization;

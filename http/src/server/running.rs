@@ -100,31 +100,33 @@ impl Registry {
 mod tests {
     use super::*;
 
-    fn stops(ago: Option<Duration>) -> Stops {
-        let waiting = Waiting::default();
-        if let Some(ago) = ago {
-            std::thread::sleep(Duration::from_millis(30));
-            waiting.begin(For::Body, ago);
-        }
-        Stops {
+    fn stops() -> (Arc<Waiting>, Stops) {
+        let waiting = Arc::new(Waiting::default());
+        let stops = Stops {
             work: CancelToken::new(),
             io: CancellationToken::new(),
-            waiting: Some(Arc::new(waiting)),
-        }
+            waiting: Some(Arc::clone(&waiting)),
+        };
+        (waiting, stops)
     }
 
     #[test]
     fn the_slowest_goes_first_and_nobody_who_is_served() {
         let registry = Arc::new(Registry::default());
-        let [busy, slow, slower] =
-            [None, Some(10), Some(20)].map(|ago| stops(ago.map(Duration::from_millis)));
+        let [(_, busy), (waits, slow), (waits_longer, slower)] = [stops(), stops(), stops()];
         let _running = [&busy, &slow, &slower].map(|stops| registry.enter(stops.clone()));
+        let moment = Duration::from_millis(20);
+        waits_longer.begin(For::Body, Duration::ZERO);
+        std::thread::sleep(moment);
+        waits.begin(For::Reply, Duration::ZERO);
+        std::thread::sleep(moment);
         assert!(!registry.stop_slowest(Duration::from_secs(3600)));
-        assert!(registry.stop_slowest(Duration::from_millis(5)));
+        let least = Duration::from_millis(1);
+        assert!(registry.stop_slowest(least));
         assert!(slower.io.is_cancelled() && !slow.io.is_cancelled());
-        assert!(registry.stop_slowest(Duration::from_millis(5)));
+        assert!(registry.stop_slowest(least));
         assert!(slow.io.is_cancelled() && !busy.io.is_cancelled());
-        assert!(!registry.stop_slowest(Duration::ZERO.max(Duration::from_millis(1))));
+        assert!(!registry.stop_slowest(least));
         let limits = Limits {
             body: Duration::ZERO,
             ..Limits::default()

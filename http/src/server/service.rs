@@ -26,7 +26,7 @@ const MAX_HEADERS: usize = 16 << 10;
 const FOREIGN_HOST: &str = "403 - Forbidden: this is no name of the node. Use one of its addresses, or add \
                             the name to API.AllowedHosts of its configuration";
 
-const UNAUTHORIZED: &str = "403 - Forbidden: give a secret of API.Authorizations that opens this path, in the \
+const UNAUTHORIZED: &str = "403 - Forbidden: give a token or a secret of API.Authorizations that opens this path, in the \
                             header Authorization";
 
 const TOO_LONG: &str = "413 - Payload Too Large: the body is longer than this token allows";
@@ -94,7 +94,9 @@ impl Service {
     /// Answers one request that came in at `door`.
     pub async fn answer(&self, request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
         let policy = &self.shared.policy;
-        let origin = request.headers().get(ORIGIN).cloned();
+        // The answer to a preflight says itself what it allows.
+        let preflight = guard::asks_for_permission(request.method(), request.headers());
+        let origin = request.headers().get(ORIGIN).filter(|_| !preflight).cloned();
         let method = request.method().clone();
         let mut response = self.judge(request, door).await;
         let headers = response.headers_mut();

@@ -55,8 +55,7 @@ impl Origins {
         allow: &'static str,
     ) -> Vec<(HeaderName, String)> {
         let mut answer = vec![(header::VARY, ASKED.to_owned())];
-        let asked = super::text(headers, header::ACCESS_CONTROL_REQUEST_METHOD);
-        let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+        let Some(asked) = wanted_method(headers) else {
             return vec![(header::ALLOW, allow.to_owned())];
         };
         let origin = super::text(headers, ORIGIN).filter(|origin| self.know(origin, port));
@@ -105,6 +104,16 @@ impl Origins {
             );
         }
     }
+}
+
+/// Whether a browser asks what a page may do.
+pub fn asks_for_permission(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS && wanted_method(headers).is_some()
+}
+
+fn wanted_method(headers: &HeaderMap) -> Option<&str> {
+    let asked = super::text(headers, header::ACCESS_CONTROL_REQUEST_METHOD);
+    asked.filter(|asked| !asked.is_empty())
 }
 
 /// Whether it is a page of this listener, by a name that leads to this machine wherever it is read.
