@@ -1,5 +1,9 @@
 //! The server at real sockets: deadlines, limits, secrets, TLS, HTTP/2.
 
+// What fails in a helper fails the test, as in the tests themselves.
+#![allow(clippy::unwrap_used)]
+#![allow(clippy::result_large_err, reason = "the error is the node's")]
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
