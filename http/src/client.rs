@@ -445,7 +445,14 @@ mod tests {
         assert_eq!(of_url("unix:///a/b"), Some(Endpoint::Unix("/a/b".into())));
         let tls = Some(Endpoint::Tls("a".to_owned(), 443));
         assert_eq!(of_url("https://a"), tls);
-        for bad in ["https://", "ftp://a", "http://", "unix://a", "a:1", "http://a:x"] {
+        for bad in [
+            "https://",
+            "ftp://a",
+            "http://",
+            "unix://a",
+            "a:1",
+            "http://a:x",
+        ] {
             assert_eq!(of_url(bad), None, "{bad}");
         }
     }

@@ -95,7 +95,9 @@ struct Answer {
 impl Answer {
     async fn read(stream: &mut TcpStream) -> Answer {
         let mut bytes = Vec::new();
-        within("an answer", stream.read_to_end(&mut bytes)).await.unwrap();
+        within("an answer", stream.read_to_end(&mut bytes))
+            .await
+            .unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let status = text.get(9..12).and_then(|digits| digits.parse().ok());
         Answer {
@@ -147,7 +149,10 @@ async fn deadlines_hold_for_heads_bodies_and_idle_connections() {
     ]);
     let mut silent = server.connect().await;
     let mut slow_head = server.connect().await;
-    slow_head.write_all(b"POST /api/v0/version HTTP/1.1\r\nHost: loc").await.unwrap();
+    slow_head
+        .write_all(b"POST /api/v0/version HTTP/1.1\r\nHost: loc")
+        .await
+        .unwrap();
     let mut slow_body = server.connect().await;
     slow_body.write_all(upload("add").as_bytes()).await.unwrap();
     let mut idle = server.connect().await;
@@ -164,7 +169,13 @@ async fn deadlines_hold_for_heads_bodies_and_idle_connections() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    for stream in [&mut silent, &mut slow_head, &mut slow_body, &mut idle, &mut second_head] {
+    for stream in [
+        &mut silent,
+        &mut slow_head,
+        &mut slow_body,
+        &mut idle,
+        &mut second_head,
+    ] {
         closed(stream).await;
     }
     within("the trickle ends", trickling).await.unwrap();
@@ -195,7 +206,9 @@ async fn a_reply_that_nobody_takes_ends() {
     reader.write_all(head.as_bytes()).await.unwrap();
     // Its head is there, so its command has the only room.
     let mut first = [0; 1];
-    within("the reply begins", reader.read_exact(&mut first)).await.unwrap();
+    within("the reply begins", reader.read_exact(&mut first))
+        .await
+        .unwrap();
     let start = Instant::now();
     loop {
         let answer = server.ask("version", "").await;
@@ -220,7 +233,9 @@ async fn honest_requests_are_served_beside_slow_sockets() {
     setrlimit(Resource::Nofile, raised).unwrap();
     // Both ends of every socket are files of this process.
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let slow = usize::try_from(files.saturating_sub(256) / 2).unwrap().min(2_000);
+    let slow = usize::try_from(files.saturating_sub(256) / 2)
+        .unwrap()
+        .min(2_000);
     let server = Running::start(&[
         ("API.Limits.MaxConnections", json!(4096)),
         ("API.Limits.MaxConcurrentRequests", json!(16)),
@@ -274,7 +289,9 @@ async fn a_full_house_gives_the_place_of_who_is_idle_longest() {
     let rest = "x".repeat(100_000);
     busy.write_all(rest.as_bytes()).await.unwrap();
     let mut byte = [0; 1];
-    within("the busy one is answered", busy.read_exact(&mut byte)).await.unwrap();
+    within("the busy one is answered", busy.read_exact(&mut byte))
+        .await
+        .unwrap();
     server.stop().await;
 }
 
@@ -303,10 +320,14 @@ async fn tokens_are_held_to_their_limits_and_revoked_at_once() {
 
     let body = "--b\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\nblock\r\n--b--\r\n";
     let form = |length: usize| {
-        format!("{token}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n")
+        format!(
+            "{token}Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n"
+        )
     };
     // Requests that were refused for their path have not been counted.
-    let answer = server.ask("block/put", &format!("{}\r\n{body}", form(body.len()))).await;
+    let answer = server
+        .ask("block/put", &format!("{}\r\n{body}", form(body.len())))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(server.ask("block/put", &form(1_001)).await.status, 413);
     // A length that is not told does not get around it.
@@ -316,7 +337,11 @@ async fn tokens_are_held_to_their_limits_and_revoked_at_once() {
         "y".repeat(2_000)
     );
     let answer = server.ask("block/put", &chunked).await;
-    assert!(answer.text.contains("longer than this token allows"), "{}", answer.text);
+    assert!(
+        answer.text.contains("longer than this token allows"),
+        "{}",
+        answer.text
+    );
     let answer = server.ask("version", &token).await;
     assert_eq!(answer.status, 429, "{}", answer.text);
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
@@ -325,7 +350,11 @@ async fn tokens_are_held_to_their_limits_and_revoked_at_once() {
     server.node.tokens().remove("admin").unwrap();
     assert_eq!(server.ask("version", &admin).await.status, 403);
     server.node.tokens().remove("ci").unwrap();
-    assert_eq!(server.ask("version", "").await.status, 403, "the last one does not open the port");
+    assert_eq!(
+        server.ask("version", "").await.status,
+        403,
+        "the last one does not open the port"
+    );
     server.stop().await;
 }
 
@@ -338,18 +367,27 @@ async fn http2_is_spoken_with_and_without_tls() {
         ("API.TLS.Key", json!(place.path().join("key.pem"))),
     ];
     let plain = Running::start(&[]);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(plain.connect().await))
-            .await
-            .unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        TokioExecutor::new(),
+        TokioIo::new(plain.connect().await),
+    )
+    .await
+    .unwrap();
     let driving = tokio::spawn(connection);
     let uri = format!("http://{}/api/v0/version", plain.at);
     let request = Request::post(&uri).body(Empty::<Bytes>::new()).unwrap();
-    let response = within("an answer", sender.send_request(request)).await.unwrap();
-    assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+    let response = within("an answer", sender.send_request(request))
+        .await
+        .unwrap();
+    assert_eq!(
+        (response.status(), response.version()),
+        (StatusCode::OK, Version::HTTP_2)
+    );
     let foreign = Request::post("http://evil.example/api/v0/version");
     let foreign = foreign.body(Empty::<Bytes>::new()).unwrap();
-    let response = within("an answer", sender.send_request(foreign)).await.unwrap();
+    let response = within("an answer", sender.send_request(foreign))
+        .await
+        .unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     drop(sender);
     let _ = within("the connection ends", driving).await;
@@ -362,7 +400,9 @@ async fn http2_is_spoken_with_and_without_tls() {
     }
     // Without TLS nothing is answered there.
     let mut bare = tls.connect().await;
-    bare.write_all(b"POST /api/v0/version HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    bare.write_all(b"POST /api/v0/version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
     let mut bytes = Vec::new();
     let _ = within("the server closes", bare.read_to_end(&mut bytes)).await;
     assert!(!String::from_utf8_lossy(&bytes).contains("HTTP/1.1 200"));
@@ -373,8 +413,7 @@ async fn http2_is_spoken_with_and_without_tls() {
 /// Writes a certificate for this machine and its key.
 fn certificate(place: &Path) -> (rcgen::Certificate, rcgen::KeyPair) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let rcgen::CertifiedKey { cert, key_pair } =
-        rcgen::generate_simple_self_signed(names).unwrap();
+    let rcgen::CertifiedKey { cert, key_pair } = rcgen::generate_simple_self_signed(names).unwrap();
     std::fs::write(place.join("cert.pem"), cert.pem()).unwrap();
     std::fs::write(place.join("key.pem"), key_pair.serialize_pem()).unwrap();
     (cert, key_pair)
@@ -396,7 +435,10 @@ async fn over_tls(
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = within("a handshake", connector.connect(name, server.connect().await));
+    let stream = within(
+        "a handshake",
+        connector.connect(name, server.connect().await),
+    );
     let stream = TokioIo::new(stream.await.unwrap());
     let request = Request::post("https://localhost/api/v0/version").header("host", "localhost");
     let request = request.body(Empty::<Bytes>::new()).unwrap();
@@ -404,14 +446,20 @@ async fn over_tls(
         let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
         let (mut sender, connection) = shaken.await.unwrap();
         tokio::spawn(connection);
-        within("an answer", sender.send_request(request)).await.unwrap()
+        within("an answer", sender.send_request(request))
+            .await
+            .unwrap()
     } else {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        within("an answer", sender.send_request(request)).await.unwrap()
+        within("an answer", sender.send_request(request))
+            .await
+            .unwrap()
     };
     let told = (response.status(), response.version());
-    let body = within("a body", response.into_body().collect()).await.unwrap();
+    let body = within("a body", response.into_body().collect())
+        .await
+        .unwrap();
     assert!(body.to_bytes().starts_with(b"{\"Version\""));
     told
 }
@@ -431,7 +479,12 @@ fn nothing_listens_for_others_without_secrets() {
     };
     let node = open(&[]);
     let refused = bind(&node).unwrap_err().to_string();
-    for remedy in ["auth token add", "API.Authorizations", "127.0.0.1", "--allow-unguarded"] {
+    for remedy in [
+        "auth token add",
+        "API.Authorizations",
+        "127.0.0.1",
+        "--allow-unguarded",
+    ] {
         assert!(refused.contains(remedy), "{refused}");
     }
     node.tokens().add("ci", Scope::default()).unwrap();

@@ -98,7 +98,13 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
         threads: IO_THREADS,
     };
     introduce(invocation, &node)?;
-    serve(invocation, node, &path, local.settings.common.offline, &doors)
+    serve(
+        invocation,
+        node,
+        &path,
+        local.settings.common.offline,
+        &doors,
+    )
 }
 
 /// Where a daemon listens.
@@ -196,7 +202,11 @@ async fn run_server(
         .collect();
     if let Some(seed) = &doors.seed {
         let bound = server.add_seed(seed).map_err(Failure::failed)?;
-        lines.extend(bound.iter().map(|at| format!("API server listening on {at}")));
+        lines.extend(
+            bound
+                .iter()
+                .map(|at| format!("API server listening on {at}")),
+        );
     }
     let _file = ApiFile::write(repo, &listening)?;
     let stopper = server.stopper();

@@ -50,7 +50,9 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     let port = u16::try_from(port)
         .map_err(|_| Failure::usage(format!("--port is at most 65535, not {port}")))?;
     let threads = invocation.uint("workers").unwrap_or(IO_THREADS as u64);
-    let threads = usize::try_from(threads).ok().filter(|n| (1..=256).contains(n));
+    let threads = usize::try_from(threads)
+        .ok()
+        .filter(|n| (1..=256).contains(n));
     let threads = threads.ok_or_else(|| Failure::usage("--workers is between 1 and 256"))?;
     daemon::raise_file_limit();
     let node = open(local, invocation)?;
@@ -66,7 +68,13 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     };
     let path = local.repo_path()?;
     daemon::introduce(invocation, &node)?;
-    daemon::serve(invocation, node, &path, local.settings.common.offline, &doors)
+    daemon::serve(
+        invocation,
+        node,
+        &path,
+        local.settings.common.offline,
+        &doors,
+    )
 }
 
 fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
@@ -76,7 +84,10 @@ fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
     }
     let origins = invocation.list("cors-origins");
     let origins = origins.iter().flat_map(|text| text.split(','));
-    let origins: Vec<&str> = origins.map(str::trim).filter(|text| !text.is_empty()).collect();
+    let origins: Vec<&str> = origins
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .collect();
     if !origins.is_empty() {
         let header = |name: &str| format!("API.HTTPHeaders.Access-Control-Allow-{name}");
         builder = builder

@@ -25,20 +25,41 @@ fn reads_are_answered_to_get_and_changes_are_not() {
     assert_eq!(get("/api/v0/pin/ls").status, 200);
     for change in ["add", "pin/rm", "repo/gc", "shutdown"] {
         let refused = get(&format!("/api/v0/{change}"));
-        assert_eq!((refused.status, refused.header("allow")), (405, "GET, OPTIONS, POST"));
+        assert_eq!(
+            (refused.status, refused.header("allow")),
+            (405, "GET, OPTIONS, POST")
+        );
     }
     let saved = get(&format!("/api/download/{cid}?filename=a%20b.txt"));
     assert_eq!(saved.text(), "hello");
-    assert_eq!(saved.header("content-disposition"), "attachment; filename*=UTF-8''a%20b.txt");
+    assert_eq!(
+        saved.header("content-disposition"),
+        "attachment; filename*=UTF-8''a%20b.txt"
+    );
     let bad = get("/api/download/nothing");
-    assert_eq!((bad.status, value(&bad.body)["success"].clone()), (400, json!(false)));
+    assert_eq!(
+        (bad.status, value(&bad.body)["success"].clone()),
+        (400, json!(false))
+    );
     let config = value(&get("/api/config").body);
-    assert_eq!((&config["role"], &config["timeouts"]["api"]), (&json!("leecher"), &json!(30.0)));
+    assert_eq!(
+        (&config["role"], &config["timeouts"]["api"]),
+        (&json!("leecher"), &json!(30.0))
+    );
     let methods = value(&get("/api/methods").body);
     let names = methods["methods"].as_array().unwrap();
     assert!(names.iter().any(|method| method["name"] == "pin/add"));
-    assert!(names.iter().all(|method| !method["doc"].as_str().unwrap().is_empty()));
-    let foreign = served.ask("GET", "/api/v0/id", &[("Origin", "http://evil.example")], b"");
+    assert!(
+        names
+            .iter()
+            .all(|method| !method["doc"].as_str().unwrap().is_empty())
+    );
+    let foreign = served.ask(
+        "GET",
+        "/api/v0/id",
+        &[("Origin", "http://evil.example")],
+        b"",
+    );
     assert_eq!(foreign.status, 403);
     // Commands find it by the socket in the repo.
     assert_eq!(home.ok(["cat", &cid]), "hello");
@@ -57,17 +78,25 @@ fn a_token_is_asked_for_when_it_should_be() {
     let origins = "--cors-origins=https://app.example";
     let words = ["serve", PORT, "--offline", "--auth-enabled", origins];
     let served = Daemon::run(&home, &words);
-    let ask = |method: &str, headers: &[(&str, &str)]| {
-        served.ask(method, "/api/v0/id", headers, b"")
-    };
+    let ask =
+        |method: &str, headers: &[(&str, &str)]| served.ask(method, "/api/v0/id", headers, b"");
     let without = ask("GET", &[]);
-    assert_eq!((without.status, without.header("www-authenticate")), (401, "Bearer"));
+    assert_eq!(
+        (without.status, without.header("www-authenticate")),
+        (401, "Bearer")
+    );
     let bearer = format!("Bearer {}", secret.trim());
     let bearer = ("Authorization", bearer.as_str());
     assert_eq!(ask("GET", &[bearer]).status, 200);
     assert_eq!(ask("POST", &[bearer]).status, 401);
     let origin = ("Origin", "https://app.example");
     let page = ask("GET", &[bearer, origin]);
-    assert_eq!((page.status, page.header("access-control-allow-origin")), (200, origin.1));
-    assert_eq!(ask("GET", &[bearer, ("Origin", "https://other.example")]).status, 403);
+    assert_eq!(
+        (page.status, page.header("access-control-allow-origin")),
+        (200, origin.1)
+    );
+    assert_eq!(
+        ask("GET", &[bearer, ("Origin", "https://other.example")]).status,
+        403
+    );
 }

@@ -61,10 +61,19 @@ mod tests {
             let found = method
                 .split('/')
                 .try_fold(&ROOT, |command, word| command.subcommand(word));
-            assert!(found.is_some_and(|command| command.run.is_some()), "{method}");
+            assert!(
+                found.is_some_and(|command| command.run.is_some()),
+                "{method}"
+            );
         }
         assert!(is_read("/api/v0/cat") && is_read("/api/v0/pin/ls"));
-        for none in ["/api/v0/add", "/api/v0/pin/rm", "/api/v0/", "cat", "/api/v0/cat/"] {
+        for none in [
+            "/api/v0/add",
+            "/api/v0/pin/rm",
+            "/api/v0/",
+            "cat",
+            "/api/v0/cat/",
+        ] {
             assert!(!is_read(none), "{none}");
         }
     }

@@ -8,9 +8,9 @@ use hyper::{Method, Request, Response};
 
 use super::body::RequestBody;
 use super::guard::Face;
-use super::{pages, reads, seed};
 use super::reply::ReplyBody;
 use super::service::Service;
+use super::{pages, reads, seed};
 
 /// One route.
 #[derive(Debug)]

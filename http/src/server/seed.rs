@@ -81,12 +81,23 @@ pub fn download(service: Service, request: Request<RequestBody>) -> Answer {
         let rest = rest.map(str::to_owned).unwrap_or_default();
         let first = rest.split('/').next().unwrap_or_default();
         if first.parse::<Cid>().is_err() {
-            return refusal(StatusCode::BAD_REQUEST, "ValueError", "no CID follows /api/download/");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "ValueError",
+                "no CID follows /api/download/",
+            );
         }
         let name = file_name(request.uri().query().unwrap_or_default(), &rest);
-        let target = format!("/api/v0/cat?arg={}", escape(&format!("/ipfs/{}", unescape(&rest))));
+        let target = format!(
+            "/api/v0/cat?arg={}",
+            escape(&format!("/ipfs/{}", unescape(&rest)))
+        );
         let Ok(target) = target.parse::<Uri>() else {
-            return refusal(StatusCode::BAD_REQUEST, "ValueError", "the path is too long");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "ValueError",
+                "the path is too long",
+            );
         };
         let (mut parts, body) = request.into_parts();
         let head = parts.method == Method::HEAD;
@@ -103,7 +114,10 @@ pub fn download(service: Service, request: Request<RequestBody>) -> Answer {
         if response.status() == StatusCode::OK {
             let disposition = format!("attachment; filename*=UTF-8''{}", escape(&name));
             let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/octet-stream"),
+            );
             if let Ok(value) = disposition.parse() {
                 headers.insert(CONTENT_DISPOSITION, value);
             }
@@ -159,7 +173,10 @@ mod tests {
     fn downloads_are_named() {
         assert_eq!(file_name("", "bafy/a/b%20c"), "b c");
         assert_eq!(file_name("x=1&filename=a+b.txt", "bafy"), "a b.txt");
-        assert_eq!(file_name("filename=..%2f..%2fetc%2fpasswd", "bafy"), "passwd");
+        assert_eq!(
+            file_name("filename=..%2f..%2fetc%2fpasswd", "bafy"),
+            "passwd"
+        );
         assert_eq!(file_name("filename=a%0d%0ab", "bafy"), "ab");
         assert_eq!(file_name("filename=", "bafy"), "bafy");
     }

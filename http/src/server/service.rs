@@ -96,7 +96,11 @@ impl Service {
         let policy = &self.shared.policy;
         // The answer to a preflight says itself what it allows.
         let preflight = guard::asks_for_permission(request.method(), request.headers());
-        let origin = request.headers().get(ORIGIN).filter(|_| !preflight).cloned();
+        let origin = request
+            .headers()
+            .get(ORIGIN)
+            .filter(|_| !preflight)
+            .cloned();
         let method = request.method().clone();
         let mut response = self.judge(request, door).await;
         let headers = response.headers_mut();

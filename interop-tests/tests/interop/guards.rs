@@ -48,7 +48,9 @@ fn ask(daemon: &Daemon, method: &str, path: &str, headers: &[&str]) -> Result<Ju
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").context("no end of the head")?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .context("no end of the head")?;
     let status = head.get(9..12).and_then(|digits| digits.parse().ok());
     let mut told: Vec<(String, String)> = head
         .lines()
@@ -124,8 +126,10 @@ fn origins_and_methods_are_judged_as_by_kubo() -> Result<()> {
                 for origin in ORIGINS {
                     for other in OTHERS {
                         let given = [*origin, *other];
-                        let given: Vec<&str> =
-                            given.into_iter().filter(|header| !header.is_empty()).collect();
+                        let given: Vec<&str> = given
+                            .into_iter()
+                            .filter(|header| !header.is_empty())
+                            .collect();
                         let got = ask(&ours, method, path, &given)?;
                         let wanted = ask(&kubo, method, path, &given)?;
                         // Outside of the RPC Kubo has other handlers, which have no rules.
@@ -155,7 +159,10 @@ fn secrets_are_asked_for_as_by_kubo() -> Result<()> {
         "carol": {"AuthSecret": "bare", "AllowedPaths": ["/api/v0/id"]},
     });
     let settings = [("API.Authorizations", secrets)];
-    let (ours, kubo) = (started(&ours_peer, &settings)?, started(&kubo_peer, &settings)?);
+    let (ours, kubo) = (
+        started(&ours_peer, &settings)?,
+        started(&kubo_peer, &settings)?,
+    );
     for header in [
         "",
         "Authorization: Basic YWxpY2U6cHc=",
@@ -171,8 +178,10 @@ fn secrets_are_asked_for_as_by_kubo() -> Result<()> {
             for method in ["POST", "GET"] {
                 for origin in ["", "Origin: http://evil.example"] {
                     let given = [header, origin];
-                    let given: Vec<&str> =
-                        given.into_iter().filter(|header| !header.is_empty()).collect();
+                    let given: Vec<&str> = given
+                        .into_iter()
+                        .filter(|header| !header.is_empty())
+                        .collect();
                     let path = format!("/api/v0/{path}");
                     let got = ask(&ours, method, &path, &given)?;
                     let wanted = ask(&kubo, method, &path, &given)?;
@@ -196,7 +205,10 @@ fn secrets_are_asked_for_as_by_kubo() -> Result<()> {
         ours_peer.text(["config", "show"])?,
         ours_peer.text(["config", "API"])?,
     ] {
-        ensure!(!shown.contains("tok") && !shown.contains("alice:pw"), "{shown}");
+        ensure!(
+            !shown.contains("tok") && !shown.contains("alice:pw"),
+            "{shown}"
+        );
     }
     let refused = ours_peer.output(["config", "API.Authorizations"])?;
     ensure!(!refused.status.success());
@@ -210,12 +222,23 @@ fn names_that_others_may_bind_are_refused() -> Result<()> {
     let place = scratch::in_memory()?;
     let (ours, _) = Peer::pair(place.path())?;
     let daemon = started(&ours, &[("API.AllowedHosts", json!(["node.example"]))])?;
-    for own in ["localhost", "127.0.0.1:1", "[::1]:{port}", "node.example:80", "webui.localhost"] {
+    for own in [
+        "localhost",
+        "127.0.0.1:1",
+        "[::1]:{port}",
+        "node.example:80",
+        "webui.localhost",
+    ] {
         let host = format!("Host: {own}");
         let judged = ask(&daemon, "POST", "/api/v0/version", &[&host])?;
         ensure!(judged.status == 200, "{own}: {judged:?}");
     }
-    for foreign in ["evil.example:{port}", "127.0.0.1.evil.example", "192.0.2.1", "localhost.evil"] {
+    for foreign in [
+        "evil.example:{port}",
+        "127.0.0.1.evil.example",
+        "192.0.2.1",
+        "localhost.evil",
+    ] {
         let host = format!("Host: {foreign}");
         for (method, path) in [
             ("POST", "/api/v0/version"),
@@ -265,7 +288,15 @@ fn tokens_open_what_they_were_made_for_until_they_are_removed() -> Result<()> {
     ensure!(status(&first, "/api/v0/repo/stat")? == 403);
     ensure!(ask(&daemon, "POST", "/api/v0/id", &[])?.status == 403);
     // Made in the daemon, by its own socket.
-    let options = ["auth", "token", "add", "second", "--method=GET", "--path=/version", "--rate=2/h"];
+    let options = [
+        "auth",
+        "token",
+        "add",
+        "second",
+        "--method=GET",
+        "--path=/version",
+        "--rate=2/h",
+    ];
     let second = ours.text(options)?;
     let read = |secret: &str| ask(&daemon, "GET", "/version", &[&bearer(secret)]);
     ensure!(read(&second)?.status == 200);
@@ -277,7 +308,10 @@ fn tokens_open_what_they_were_made_for_until_they_are_removed() -> Result<()> {
     ensure!(!listed[0].to_string().contains("ecret"), "{listed:?}");
     for secret in [&first, &second] {
         ensure!(secret.trim().len() > 40, "{secret}");
-        ensure!(!holds(ours.repo(), secret.trim())?, "the repo holds a secret");
+        ensure!(
+            !holds(ours.repo(), secret.trim())?,
+            "the repo holds a secret"
+        );
     }
     ours.text(["auth", "token", "rm", "first", "second"])?;
     ensure!(status(&first, "/api/v0/id")? == 403);
