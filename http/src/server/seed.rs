@@ -90,7 +90,7 @@ pub fn download(service: Service, request: Request<RequestBody>) -> Answer {
         let name = file_name(request.uri().query().unwrap_or_default(), &rest);
         let target = format!(
             "/api/v0/cat?arg={}",
-            escape(&format!("/ipfs/{}", unescape(&rest)))
+            escape(format!("/ipfs/{}", unescape(&rest)))
         );
         let Ok(target) = target.parse::<Uri>() else {
             return refusal(
