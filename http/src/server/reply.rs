@@ -4,14 +4,19 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderName, HeaderValue};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use super::waiting::{For, Waiting};
 use crate::command::{Command, Reply};
 use crate::failure::Failure;
 use crate::output::{Content, Encoding, Sink};
@@ -78,9 +83,55 @@ fn media_type(encoding: Encoding) -> &'static str {
     }
 }
 
+/// The way of a command's messages to the response. It blocks while the client takes nothing, until that is
+/// stopped.
+#[derive(Clone)]
+pub struct Outlet {
+    send: mpsc::Sender<Message>,
+    stop: CancellationToken,
+    runtime: Handle,
+}
+
+impl Outlet {
+    /// Made within the runtime, used by a thread that may block.
+    pub fn new(send: mpsc::Sender<Message>, stop: CancellationToken) -> Outlet {
+        let runtime = Handle::current();
+        Outlet {
+            send,
+            stop,
+            runtime,
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// When nobody takes it any more.
+    pub fn send(&self, message: Message) -> io::Result<()> {
+        let message = match self.send.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(message)) => message,
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        };
+        let sent = self.runtime.block_on(async {
+            tokio::select! {
+                sent = self.send.send(message) => sent.is_ok(),
+                () = self.stop.cancelled() => false,
+            }
+        });
+        if sent {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+}
+
 /// The sending end, in the thread of the command.
 pub struct ReplySink {
-    send: mpsc::Sender<Message>,
+    outlet: Outlet,
     head: Head,
     reply: Reply,
     begun: bool,
@@ -90,20 +141,15 @@ pub struct ReplySink {
 
 impl ReplySink {
     /// Nothing is sent yet.
-    pub fn new(send: mpsc::Sender<Message>, head: Head, reply: Reply, terminal: bool) -> ReplySink {
+    pub fn new(outlet: Outlet, head: Head, reply: Reply, terminal: bool) -> ReplySink {
         ReplySink {
-            send,
+            outlet,
             head,
             reply,
             begun: false,
             sent: false,
             terminal,
         }
-    }
-
-    fn send(&self, message: Message) -> io::Result<()> {
-        let sent = self.send.blocking_send(message);
-        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -128,11 +174,12 @@ impl Sink for ReplySink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.sent {
             self.sent = true;
-            self.send(Message::Head(self.head))?;
+            self.outlet.send(Message::Head(self.head))?;
         }
-        bytes
-            .chunks(PIECE)
-            .try_for_each(|piece| self.send(Message::Data(Bytes::copy_from_slice(piece))))
+        bytes.chunks(PIECE).try_for_each(|piece| {
+            self.outlet
+                .send(Message::Data(Bytes::copy_from_slice(piece)))
+        })
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -187,6 +234,7 @@ pub struct ReplyBody {
     trailers: bool,
     /// The connection breaks with it, once what came before has gone out.
     breaks: Option<io::Error>,
+    waiting: Option<Arc<Waiting>>,
     _guard: Option<Box<dyn Send + Sync>>,
 }
 
@@ -199,6 +247,7 @@ impl ReplyBody {
             end: None,
             trailers: false,
             breaks: None,
+            waiting: None,
             _guard: None,
         }
     }
@@ -211,6 +260,7 @@ impl ReplyBody {
             end: Some((end, notes)),
             trailers,
             breaks: None,
+            waiting: None,
             _guard: None,
         }
     }
@@ -220,14 +270,19 @@ impl ReplyBody {
     pub fn stream(
         pieces: mpsc::Receiver<Message>,
         trailers: bool,
+        waiting: Option<Arc<Waiting>>,
         guard: Box<dyn Send + Sync>,
     ) -> ReplyBody {
+        if let Some(waiting) = &waiting {
+            waiting.begin(For::Reply, Duration::ZERO);
+        }
         ReplyBody {
             first: None,
             pieces: Some(pieces),
             end: None,
             trailers,
             breaks: None,
+            waiting,
             _guard: Some(guard),
         }
     }
@@ -301,11 +356,20 @@ impl Body for ReplyBody {
         if let Some((end, notes)) = self.end.take() {
             return self.last(end, &notes, context);
         }
+        // It is asked for more: the client has taken what there was.
+        if let Some(waiting) = &self.waiting {
+            waiting.end(For::Reply);
+        }
         let Some(pieces) = &mut self.pieces else {
             return Poll::Ready(None);
         };
         match std::task::ready!(pieces.poll_recv(context)) {
-            Some(Message::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Message::Data(data)) => {
+                if let Some(waiting) = &self.waiting {
+                    waiting.begin(For::Reply, Duration::ZERO);
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
             Some(Message::Head(_)) => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
             Some(Message::End(end, notes)) => {
                 self.pieces = None;

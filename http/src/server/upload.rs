@@ -24,11 +24,10 @@ use crate::host::{Input, Inputs};
 
 /// Pieces of a body that wait for the command.
 const QUEUE: usize = 4;
+
 /// Most bytes that are read of a body that nobody wants, and how long.
 const REST: usize = 1 << 20;
 const REST_TIME: Duration = Duration::from_secs(2);
-/// How long a body may bring nothing.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// What the reading task hands on.
 enum Piece {
@@ -94,6 +93,7 @@ impl Upload {
                 }
                 () = stop => {}
             }
+            drop(send);
             discard(body).await;
         };
         (upload, read)
@@ -261,9 +261,7 @@ where
     let mut form = Form::new(boundary);
     let mut events = Vec::new();
     loop {
-        let frame = tokio::time::timeout(IDLE, body.frame()).await;
-        let frame = frame.map_err(|_| "the request's body stopped coming".to_owned())?;
-        let Some(frame) = frame else {
+        let Some(frame) = body.frame().await else {
             form.finish().map_err(|error| error.to_string())?;
             // The command may not have waited for the end.
             let _ = send.send(Piece::End).await;

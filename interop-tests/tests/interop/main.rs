@@ -10,6 +10,7 @@ mod differential;
 mod files;
 mod gateways;
 mod gossip;
+mod guards;
 mod helia;
 mod hostile;
 mod inputs;
