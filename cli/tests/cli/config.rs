@@ -120,8 +120,8 @@ fn bootstrap_peers() {
     assert_eq!(home.ok(["bootstrap"]), "auto");
     let peer = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWJdR5WjtdQdFSiXGVPBiKwGAKRnWgk6frpzoxx28rj5ho";
     assert_eq!(home.ok(["bootstrap", "add", peer]), format!("added {peer}"));
-    assert_eq!(home.ok(["bootstrap", "add", peer]), "");
-    assert_eq!(home.ok(["bootstrap", "list"]), format!("auto\n{peer}"));
+    assert_eq!(home.ok(["bootstrap", "add", peer]), format!("added {peer}"));
+    assert_eq!(home.ok(["bootstrap", "list"]), format!("{peer}\nauto"));
     for bad in [
         "nonsense",
         "/ip4/127.0.0.1/tcp/1",
