@@ -63,7 +63,7 @@ const RM_ALL: Command = Command {
 const RM: Command = Command {
     name: "rm",
     tagline: "Remove peers from the bootstrap list",
-    arguments: &[Argument::line("peer", "A peer to remove").many().optional()],
+    arguments: &[Argument::word("peer", "A peer to remove").many().optional()],
     options: &[Opt::flag(&["all"], "Remove all bootstrap peers")],
     subcommands: &[&RM_ALL],
     run: Some(Run::Node(remove)),
