@@ -93,7 +93,7 @@ fn is_bare_group(parsed: &Parsed) -> bool {
     let first = command.arguments.first();
     parsed.words.is_empty()
         && !command.subcommands.is_empty()
-        && first.is_some_and(|argument| !argument.required)
+        && first.is_some_and(|argument| !argument.required && !argument.reads_stdin())
 }
 
 /// Runs a command where it belongs.
