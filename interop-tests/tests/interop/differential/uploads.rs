@@ -168,16 +168,19 @@ const ADDS: &[&str] = &[
     "arg=x",
 ];
 
+fn part(disposition: &str, media_type: &str, content: &str) -> String {
+    format!(
+        "--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\
+         Content-Type: {media_type}\r\n\r\n{content}\r\n"
+    )
+}
+
+fn named(name: &str) -> String {
+    let disposition = format!("form-data; name=\"file\"; filename=\"{name}\"");
+    part(&disposition, "application/octet-stream", "x")
+}
+
 fn odd_forms() -> Vec<(&'static str, String)> {
-    let part = |disposition: &str, media_type: &str, content: &str| {
-        format!(
-            "--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: {media_type}\r\n\r\n{content}\r\n"
-        )
-    };
-    let named = |name: &str| {
-        let disposition = format!("form-data; name=\"file\"; filename=\"{name}\"");
-        part(&disposition, "application/octet-stream", "x")
-    };
     let folder = |name: &str| {
         let disposition = format!("form-data; name=\"file\"; filename=\"{name}\"");
         part(&disposition, "application/x-directory", "")
