@@ -10,7 +10,7 @@ use super::gate;
 use super::guard::Filters;
 use super::kad::{self, Dht, Scope};
 use super::settings::Settings;
-use super::tunnel;
+use super::streams;
 
 /// Told to every peer, as Kubo does.
 pub const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
@@ -28,8 +28,7 @@ pub struct Behaviour {
     pub gate: gate::Behaviour,
     pub limits: connection_limits::Behaviour,
     pub identify: identify::Behaviour,
-    pub streams: libp2p_stream::Behaviour,
-    pub tunnels: tunnel::Behaviour,
+    pub streams: streams::Behaviour,
     pub bitswap: Toggle<ipfs_kit_bitswap::Behaviour>,
     pub wan: Toggle<Dht>,
     pub lan: Toggle<Dht>,
@@ -70,8 +69,7 @@ impl Behaviour {
             gate: gate::Behaviour::new(filters, settings.caps.clone()),
             limits: connection_limits::Behaviour::new(limits()),
             identify: identify::Behaviour::new(identity(key, settings)),
-            streams: libp2p_stream::Behaviour::new(),
-            tunnels: tunnel::Behaviour::default(),
+            streams: streams::Behaviour::default(),
             bitswap: bitswap.into(),
             wan: kad::dht(Scope::Wan, local, settings).into(),
             lan: kad::dht(lan, local, settings).into(),
