@@ -3,12 +3,13 @@
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{autonat, connection_limits, dcutr, gossipsub, identify, mdns, relay, upnp};
+use libp2p::{autonat, connection_limits, dcutr, identify, mdns, relay, upnp};
 
 use super::NetError;
 use super::gate;
 use super::guard::Filters;
 use super::kad::{self, Dht, Scope};
+use super::pubsub::Gossip;
 use super::settings::Settings;
 use super::streams;
 
@@ -32,7 +33,7 @@ pub struct Behaviour {
     pub bitswap: Toggle<ipfs_kit_bitswap::Behaviour>,
     pub wan: Toggle<Dht>,
     pub lan: Toggle<Dht>,
-    pub pubsub: Toggle<gossipsub::Behaviour>,
+    pub pubsub: Toggle<Gossip>,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
     pub relay_client: Toggle<relay::client::Behaviour>,
     pub relay_service: Toggle<relay::Behaviour>,
