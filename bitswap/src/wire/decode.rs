@@ -17,12 +17,7 @@ impl Message {
     /// # Errors
     /// [`WireError`]; nothing of a malformed message is used.
     pub fn decode(body: &Bytes) -> Result<Self, WireError> {
-        let (blocks, presences) = count(body)?;
-        let mut message = Self {
-            blocks: Vec::with_capacity(blocks),
-            presences: Vec::with_capacity(presences),
-            ..Self::default()
-        };
+        let mut message = with_room(body)?;
         let mut fields = Fields::new(body);
         while let Some(field) = fields.next()? {
             match field {
@@ -56,13 +51,6 @@ impl Message {
 
     fn read_wantlist(&mut self, list: &[u8]) -> Result<(), WireError> {
         let mut fields = Fields::new(list);
-        let mut entries = 0;
-        while let Some(field) = fields.next()? {
-            entries += usize::from(field.0 == 1);
-        }
-        self.wants
-            .reserve_exact(entries.min(MAX_WANTS - self.wants.len()));
-        let mut fields = Fields::new(list);
         while let Some(field) = fields.next()? {
             match field {
                 (1, Value::Bytes(entry)) => {
@@ -84,22 +72,39 @@ impl Message {
 /// two bytes.
 const SMALL_BLOCKS: usize = 64 << 10;
 
-/// The blocks and presences of a message.
-fn count(body: &[u8]) -> Result<(usize, usize), WireError> {
-    let (mut blocks, mut presences) = (0, 0);
+/// Bytes of an entry with the shortest CID that is read: two of its field and four before a digest of twenty.
+const LEAST_ENTRY: usize = 26;
+
+/// An empty message with room for what `body` has.
+fn with_room(body: &[u8]) -> Result<Message, WireError> {
+    let (mut wants, mut blocks, mut presences) = (0, 0, 0);
     let mut fields = Fields::new(body);
-    while let Some((field, _)) = fields.next()? {
+    while let Some(field) = fields.next()? {
         match field {
-            2 | 3 => blocks += 1,
-            4 => presences += 1,
-            _ => {}
+            (1, Value::Bytes(list)) => {
+                let mut entries = Fields::new(list);
+                while let Some(entry) = entries.next()? {
+                    wants += usize::from(is_entry(&entry, 1));
+                }
+            }
+            (2 | 3, _) => blocks += 1,
+            _ => presences += usize::from(is_entry(&field, 4)),
         }
     }
     let room = 4 * body.len() + SMALL_BLOCKS;
     if blocks > MAX_BLOCKS || presences > MAX_PRESENCES || blocks * size_of::<RawBlock>() > room {
         return Err(WireError::TooMany);
     }
-    Ok((blocks, presences))
+    Ok(Message {
+        wants: Vec::with_capacity(wants.min(MAX_WANTS)),
+        blocks: Vec::with_capacity(blocks),
+        presences: Vec::with_capacity(presences),
+        ..Message::default()
+    })
+}
+
+fn is_entry(field: &(u64, Value<'_>), number: u64) -> bool {
+    matches!(field, (found, Value::Bytes(entry)) if *found == number && entry.len() >= LEAST_ENTRY)
 }
 
 /// Whether any node may have it as a block of its own.
