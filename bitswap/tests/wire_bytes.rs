@@ -264,7 +264,7 @@ fn lengths_before_messages_cost_nothing() {
         &[],
     ] {
         let before = ALLOCATED.get();
-        drop(read_len(bytes));
+        let _ = read_len(bytes);
         assert_eq!(ALLOCATED.get(), before, "{bytes:?}");
     }
 }
