@@ -131,9 +131,14 @@ async fn be_the_node() {
 
 /// Bytes of this process that are in memory.
 fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * rustix::param::page_size()
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: usize = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib << 10
 }
 
 /// The node's process.

@@ -7,6 +7,7 @@
 mod gossip;
 mod memory;
 mod raw;
+mod records;
 
 use std::time::Duration;
 
