@@ -98,7 +98,10 @@ fn samples() -> Vec<Vec<u8>> {
             let framed = message.encode(protocol).concat();
             let (len, head) = read_len(&framed).unwrap().unwrap();
             assert_eq!(framed.len(), head + len);
-            all.push(framed[head..].to_vec());
+            // The older ones have no presences.
+            if len > 0 {
+                all.push(framed[head..].to_vec());
+            }
         }
     }
     all
@@ -163,7 +166,7 @@ fn messages_are_cut_at_every_byte() {
             cases += 1;
         }
     }
-    assert!(cases > 2000 && shorter < cases / 10, "{shorter} of {cases}");
+    assert!(cases > 1500 && shorter < cases / 10, "{shorter} of {cases}");
 }
 
 #[test]
