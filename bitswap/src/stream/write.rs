@@ -49,7 +49,13 @@ pub(crate) async fn write_stream(
             io.unclaim_stream();
             shared.stream_lost(&io.peer);
         }
-        Some(Err(_)) => {
+        Some(Err(error)) => {
+            // Who does not read frees what waits for it. Where the stream broke, the next one carries it.
+            if error.kind() == io::ErrorKind::TimedOut {
+                for reply in io.drain() {
+                    shared.sent(&io.peer, reply.reserved, None);
+                }
+            }
             if io.stream_failed() {
                 shared.disconnected_by_failure(&io);
             } else {

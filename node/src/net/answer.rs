@@ -6,7 +6,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::PROTOCOL_VERSION;
-use super::command::{Command, FilterChange, PeeringChange, Reply};
+use super::command::{Command, FilterChange, PeeringChange};
 use super::filter::IpRange;
 use super::peers::{PeerIdentity, with_peer};
 use super::routing::PeerAddresses;
