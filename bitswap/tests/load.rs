@@ -146,7 +146,8 @@ fn five_hundred_peers_that_never_read_leave_the_others_served() {
     let mut next = [0_u64; 3];
     // Everyone asks for more as soon as there is less to come.
     let ask = |engine: &mut Engine, at: usize, next: &mut [u64; 3]| {
-        let entries = (next[at]..next[at] + WANTED).map(|n| want(cid(at as u64, n), WantKind::Block));
+        let entries =
+            (next[at]..next[at] + WANTED).map(|n| want(cid(at as u64, n), WantKind::Block));
         next[at] += WANTED;
         engine.handle_message(now, &honest[at], false, entries.collect(), &[]);
         look_up(engine, Some(BLOCK));
@@ -185,7 +186,9 @@ fn five_hundred_peers_that_never_read_leave_the_others_served() {
             }
         }
     }
-    println!("{stuck_turns} turns and {held} bytes for {STUCK} peers that never read; {served:?} blocks for the others");
+    println!(
+        "{stuck_turns} turns and {held} bytes for {STUCK} peers that never read; {served:?} blocks for the others"
+    );
     assert!(held <= total / 2 + (4 << 20), "{held} bytes are held");
     // At least nine turns of ten.
     assert!(stuck_turns <= 400, "{stuck_turns}");

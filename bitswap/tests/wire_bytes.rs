@@ -8,7 +8,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
-use ipfs_kit_bitswap::wire::{Message, Outgoing, Protocol, WantEntry, WantKind, WireError, read_len};
+use ipfs_kit_bitswap::wire::{
+    Message, Outgoing, Protocol, WantEntry, WantKind, WireError, read_len,
+};
 use ipfs_kit_blockstore::{Block, Cid, HashSpec, Version};
 
 struct Counting;

@@ -8,7 +8,9 @@ mod record;
 
 use libp2p_identity::{PeerId, PublicKey};
 
-pub use record::{MAX_RECORD_LEN, NewRecord, Record, RecordError, RecordFields, Unverified, better};
+pub use record::{
+    MAX_RECORD_LEN, NewRecord, Record, RecordError, RecordFields, Unverified, better,
+};
 
 /// A key that records are signed with.
 pub trait Signer {

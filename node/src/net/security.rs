@@ -53,8 +53,7 @@ impl UpgradeInfo for Security {
 }
 
 /// An encrypted connection.
-pub type Encrypted<C> =
-    Negotiated<Either<TlsStream<Negotiated<C>>, noise::Output<Negotiated<C>>>>;
+pub type Encrypted<C> = Negotiated<Either<TlsStream<Negotiated<C>>, noise::Output<Negotiated<C>>>>;
 
 type Secured<C> = (PeerId, Either<TlsStream<C>, noise::Output<C>>);
 

@@ -18,8 +18,8 @@ use rustls::crypto::aws_lc_rs::cipher_suite::{
 };
 use rustls::crypto::aws_lc_rs::{default_provider, sign};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
@@ -164,7 +164,10 @@ fn peer_of(state: &CommonState) -> io::Result<PeerId> {
 struct Verifier;
 
 impl Verifier {
-    fn check(presented: &CertificateDer<'_>, more: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+    fn check(
+        presented: &CertificateDer<'_>,
+        more: &[CertificateDer<'_>],
+    ) -> Result<(), rustls::Error> {
         if !more.is_empty() {
             let reason = "libp2p takes one certificate, and there are more";
             return Err(rustls::Error::General(reason.to_owned()));

@@ -55,12 +55,18 @@ impl Opener {
         while let Some((connection, requests)) = self.route(&peer, &tried) {
             tried.push(connection);
             let (answer, outcome) = oneshot::channel();
-            if requests.send((One(protocol.clone()), answer)).await.is_err() {
+            if requests
+                .send((One(protocol.clone()), answer))
+                .await
+                .is_err()
+            {
                 continue;
             }
             match outcome.await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(StreamUpgradeError::NegotiationFailed)) => return Err(OpenError::NoProtocol),
+                Ok(Err(StreamUpgradeError::NegotiationFailed)) => {
+                    return Err(OpenError::NoProtocol);
+                }
                 Ok(Err(error)) => failure = OpenError::Failed(error.to_string()),
                 Err(_) => failure = OpenError::Failed("the connection was closed".to_owned()),
             }
@@ -200,10 +206,7 @@ mod tests {
         assert_eq!(protocol.0, name);
         assert!(answer.send(Err(StreamUpgradeError::Timeout)).is_ok());
         let outcome = asked.await.unwrap();
-        assert!(
-            matches!(&outcome, Err(OpenError::Failed(_))),
-            "{outcome:?}"
-        );
+        assert!(matches!(&outcome, Err(OpenError::Failed(_))), "{outcome:?}");
         drop(second);
         let outcome = opener.open(peer, name).await.map(|_| ());
         assert!(

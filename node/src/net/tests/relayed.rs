@@ -72,7 +72,10 @@ async fn a_direct_connection_takes_over_from_a_relayed_one() {
     assert!(cat(&one, &cid).await.unwrap() == small);
     let through = relay.peers().unwrap();
     let before = through.bandwidth().unwrap();
-    assert!(before.total_out > 100_000, "it went another way: {before:?}");
+    assert!(
+        before.total_out > 100_000,
+        "it went another way: {before:?}"
+    );
 
     // Being reached through a relay is no reason not to dial.
     let listen = twos.listen_addrs().await.unwrap();
@@ -91,7 +94,10 @@ async fn a_direct_connection_takes_over_from_a_relayed_one() {
         .map(|connection| connection.address.to_string())
         .collect();
     assert!(ways.contains(&direct), "{ways:?}");
-    assert!(ways.iter().any(|way| way.contains("p2p-circuit")), "{ways:?}");
+    assert!(
+        ways.iter().any(|way| way.contains("p2p-circuit")),
+        "{ways:?}"
+    );
     let large = noise(SIZE, 2);
     let cid = add(&two, large.clone()).await;
     assert!(cat(&one, &cid).await.unwrap() == large);
@@ -101,7 +107,9 @@ async fn a_direct_connection_takes_over_from_a_relayed_one() {
     assert!(relayed < SIZE as u64 / 2, "{relayed} bytes of {SIZE}");
 
     // And back, when only the relay is left.
-    ones.disconnect(&format!("{direct}/p2p/{id}")).await.unwrap();
+    ones.disconnect(&format!("{direct}/p2p/{id}"))
+        .await
+        .unwrap();
     let last = noise(100_000, 3);
     let cid = add(&two, last.clone()).await;
     assert!(cat(&one, &cid).await.unwrap() == last);
