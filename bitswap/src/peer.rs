@@ -261,3 +261,58 @@ impl PeerIo {
         self.replies.lock().drain(..).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_moves_from_a_relayed_connection_to_a_direct_one_and_back() {
+        let io = PeerIo::new(PeerId::random(), &Config::default());
+        let (relayed, direct) = (
+            ConnectionId::new_unchecked(1),
+            ConnectionId::new_unchecked(2),
+        );
+        io.set_has_wants();
+        io.register(relayed, true, Waker::noop());
+        assert!(io.claim_stream(true));
+        io.stream_opened();
+        assert!(!io.is_moving() && !io.claim_stream(true));
+        io.register(direct, false, Waker::noop());
+        assert!(io.is_moving());
+        // Until the one there is has ended, there is no other.
+        assert!(!io.claim_stream(false));
+        io.unclaim_stream();
+        assert!(!io.is_moving());
+        assert!(!io.claim_stream(true), "there is a direct connection");
+        assert!(io.claim_stream(false));
+        io.stream_opened();
+        io.register(ConnectionId::new_unchecked(3), false, Waker::noop());
+        assert!(!io.is_moving(), "one direct connection is as good as another");
+        io.unregister(direct);
+        io.unregister(ConnectionId::new_unchecked(3));
+        assert!(!io.stream_failed());
+        assert!(io.claim_stream(true), "only the relay is left");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_goes_first_on_the_next_stream() {
+        let io = PeerIo::new(PeerId::random(), &Config::default());
+        let reply = |reserved| Reply {
+            message: Outgoing::default(),
+            reserved,
+        };
+        io.push(reply(1));
+        io.push(reply(2));
+        let current = io.pop().unwrap();
+        io.put_back(current);
+        let order: Vec<u64> = io.drain().iter().map(|reply| reply.reserved).collect();
+        assert_eq!(order, [1, 2]);
+        // A call to move that came before anybody waits is not lost.
+        io.set_has_wants();
+        io.register(ConnectionId::new_unchecked(1), true, Waker::noop());
+        assert!(io.claim_stream(true));
+        io.register(ConnectionId::new_unchecked(2), false, Waker::noop());
+        io.moves().await;
+    }
+}
