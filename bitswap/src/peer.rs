@@ -288,7 +288,10 @@ mod tests {
         assert!(io.claim_stream(false));
         io.stream_opened();
         io.register(ConnectionId::new_unchecked(3), false, Waker::noop());
-        assert!(!io.is_moving(), "one direct connection is as good as another");
+        assert!(
+            !io.is_moving(),
+            "one direct connection is as good as another"
+        );
         io.unregister(direct);
         io.unregister(ConnectionId::new_unchecked(3));
         assert!(!io.stream_failed());
