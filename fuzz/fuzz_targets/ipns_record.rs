@@ -91,8 +91,10 @@ fuzz_target!(|data: &[u8]| {
         0 => check(data.to_vec()),
         1 => check(signed(data, &[])),
         _ => {
-            let at = data.first().map_or(0, |at| usize::from(*at));
-            let (rest, document) = data.split_at(at.min(data.len()));
+            let Some((at, data)) = data.split_first() else {
+                return;
+            };
+            let (rest, document) = data.split_at(usize::from(*at).min(data.len()));
             check(signed(document, rest));
         }
     }
