@@ -80,7 +80,11 @@ impl SwarmTask {
         addresses: Vec<Multiaddr>,
         reply: Reply<Result<PeerId, NetError>>,
     ) {
-        if let Some(peer) = peer.filter(|peer| self.is_reached(peer, &addresses)) {
+        let reached = match (peer, addresses.first()) {
+            (Some(peer), _) => Some(peer).filter(|peer| self.is_reached(peer, &addresses)),
+            (None, address) => address.and_then(|address| self.book.dialled_at(address)),
+        };
+        if let Some(peer) = reached {
             let _ = reply.send(Ok(peer));
             return;
         }

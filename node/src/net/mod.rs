@@ -8,6 +8,7 @@ mod answer;
 mod behaviour;
 mod book;
 mod both;
+mod boxed;
 mod busy;
 mod command;
 mod connmgr;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::book::Book;
+use super::boxed::Boxed;
 use super::busy::Busy;
 use super::command::Command;
 use super::connmgr::{self, Candidate};
@@ -51,7 +52,7 @@ const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
 /// Owns the swarm; ends when it is told to or when every handle is gone.
 pub(super) struct SwarmTask {
-    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) swarm: Swarm<Boxed<Behaviour>>,
     pub(super) settings: Settings,
     pub(super) public_key: Vec<u8>,
     pub(super) book: Book,
@@ -96,7 +97,12 @@ impl SwarmTask {
             .with_idle_connection_timeout(IDLE_MAX)
             .with_per_connection_event_buffer_size(CONNECTION_EVENTS_MAX)
             .with_smart_dial();
-        let mut swarm = Swarm::new(transport, behaviour, key.public().to_peer_id(), config);
+        let mut swarm = Swarm::new(
+            transport,
+            Boxed(behaviour),
+            key.public().to_peer_id(),
+            config,
+        );
         let silent = start_listening(&mut swarm, &mut settings)?;
         let (sender, ready) = oneshot::channel();
         let mut task = Self {
@@ -381,7 +387,7 @@ impl SwarmTask {
 
 /// Listens on every address; one that cannot be used is a warning as long as another can.
 fn start_listening(
-    swarm: &mut Swarm<Behaviour>,
+    swarm: &mut Swarm<Boxed<Behaviour>>,
     settings: &mut Settings,
 ) -> Result<FxHashSet<ListenerId>, NetError> {
     let mut silent = FxHashSet::default();

@@ -312,9 +312,9 @@ async fn cve_2026_46679_subscriptions_without_end() {
     let _alone = alone().await;
     let mut scene = Scene::new().await;
     let before = live();
-    // Few, and each as long as a message may be.
-    for n in 0..40 {
-        let long = format!("{n}{}", "x".repeat(900_000));
+    // Few, and each as long as a message may have them.
+    for n in 0..100 {
+        let long = format!("{n}{}", "x".repeat(200_000));
         scene.tell(&subscribe([long])).await;
     }
     for part in parts(100) {

@@ -249,7 +249,7 @@ async fn all_who_wait_for_a_dial_hear_that_it_failed_and_a_better_address_is_not
             tokio::spawn(async move { peers.connect(&nowhere).await })
         })
         .collect();
-    silent.accept().unwrap();
+    let _held = silent.accept().unwrap();
     let target = address(&two).await;
     let found = tokio::time::timeout(Duration::from_secs(10), peers.connect(&target));
     assert_eq!(found.await.unwrap().unwrap(), id);
