@@ -16,6 +16,7 @@ mod datagrams;
 mod dial;
 mod error;
 mod filter;
+mod frames;
 mod gate;
 mod guard;
 mod identity;

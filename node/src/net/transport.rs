@@ -15,6 +15,7 @@ use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::{PeerId, dns, quic, relay, tcp, websocket, yamux};
 
 use super::NetError;
+use super::frames::{Cut, Muxing};
 use super::guard::{Filters, Guarded};
 use super::security::{Encrypted, Security};
 use super::settings::Settings;
@@ -127,7 +128,7 @@ where
         .boxed()
 }
 
-type Muxed<T> = yamux::Muxer<Encrypted<T>>;
+type Muxed<T> = yamux::Muxer<Cut<Encrypted<T>>>;
 
 fn encrypted<T>(
     raw: T,
@@ -157,10 +158,10 @@ fn tcp_config() -> tcp::Config {
     tcp::Config::new().nodelay(true)
 }
 
-fn muxer() -> yamux::Config {
+fn muxer() -> Muxing {
     let mut config = yamux::Config::default();
     config.set_max_num_streams(STREAMS_MAX);
-    config
+    Muxing(config)
 }
 
 fn quic_config(key: &Keypair, down: Option<u64>) -> quic::Config {
