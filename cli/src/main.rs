@@ -92,6 +92,7 @@ fn is_bare_group(parsed: &Parsed) -> bool {
     let command = parsed.command();
     let first = command.arguments.first();
     parsed.words.is_empty()
+        && parsed.options.is_empty()
         && !command.subcommands.is_empty()
         && first.is_some_and(|argument| !argument.required && !argument.reads_stdin())
 }
