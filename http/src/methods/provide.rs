@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use ipfs_kit_node::{Cid, NetError, Node, RefEvent, RefsOptions};
+use ipfs_kit_node::{Cid, Node, RefEvent, RefsOptions};
 use serde::Serialize;
 
 use crate::command::{Argument, Command, Opt, Reply, Run};
@@ -73,12 +73,7 @@ impl Record for Queued {
 fn clear(invocation: &mut Invocation) -> Result<(), Failure> {
     let quiet = invocation.flag("quiet");
     let node = invocation.node()?;
-    let cleared = match node.provide() {
-        Ok(provide) => provide.clear(),
-        // What is not online has nothing queued.
-        Err(NetError::Offline) => 0,
-        Err(error) => return Err(error.into()),
-    };
+    let cleared = node.provide()?.clear();
     if !quiet {
         invocation.out.emit(
             || Cleared(cleared),

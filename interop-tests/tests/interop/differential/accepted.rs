@@ -114,6 +114,7 @@ pub const ACCEPTED: &[Accepted] = &[
     accepted("* block/rm?*", "", ANOTHER, "an error that the records tell is told at the end too, to who takes trailers"),
     accepted("* refs?*arg=nothing*", "", ANOTHER, "what can be listed is, before the error"),
     accepted("* swarm/disconnect?*", "", ANOTHER, "offline is an error"),
+    accepted("* provide/clear*", "", ANOTHER, "offline is an error"),
     accepted("* repo/verify?heal-timeout=*", "", ANOTHER, "the time to heal matters with --heal"),
     accepted("* config/show?encoding=xml*", "", ANOTHER, "maps have a form in XML"),
     accepted("* version?encoding=yaml*", "", ANOTHER, "our encodings are more"),
