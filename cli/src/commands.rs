@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod get;
 pub mod init;
 pub mod key;
+pub mod migrate;
 
 use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
@@ -26,6 +27,7 @@ pub static ROOT: Command = Command {
             itself.",
     subcommands: &[
         &init::COMMAND,
+        &migrate::COMMAND,
         &daemon::COMMAND,
         &methods::add::COMMAND,
         &methods::cat::COMMAND,
@@ -89,6 +91,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
         ["daemon"] => Some(daemon::run),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
+        ["migrate"] => Some(migrate::run),
         ["key", "export"] => Some(|_, invocation| key::export(invocation)),
         ["key", "rotate"] => Some(|_, invocation| key::rotate(invocation)),
         ["config", "edit"] => Some(|_, invocation| config_edit::run(invocation)),

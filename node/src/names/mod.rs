@@ -27,7 +27,7 @@ pub mod record;
 mod resolve;
 mod routing;
 mod settings;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
