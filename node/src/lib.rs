@@ -62,7 +62,7 @@ pub use files::{
     AddEvent, AddOptions, AddReport, AddedRoot, EntryKind, FileStat, FileStream, Files, LocalItem,
     LocalWalk, LsEntry, LsOptions, Source, StreamedEntry, TreeStream,
 };
-pub use gc::{GcEvent, GcReport};
+pub use gc::{GcEvent, GcReport, PeriodicGc};
 pub use keys::{
     IdBase, KeyError, KeyFormat, KeyInfo, KeyRenamed, KeyRotated, KeyType, KeyVerified, Keys,
     PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,

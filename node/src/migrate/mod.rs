@@ -61,7 +61,7 @@ pub fn run(node: &Node, kubo: &KuboRepo, emit: Emit<'_, MigrateEvent>) -> Result
     blocks::take(node, kubo, &guard, &mut report.blocks, emit)?;
     node.store().sync()?;
     take_keys(node, kubo, &mut report.keys)?;
-    names::take(node, kubo, &mut report.names)?;
+    names::take(node, kubo, &mut report)?;
     take_mfs(node, mfs_root.as_ref(), &mut report)?;
     pins::take(node, &mut pins, mfs_root.as_ref(), &mut report, emit)?;
     drop(guard);
@@ -128,8 +128,7 @@ fn take_mfs(node: &Node, root: Option<&Cid>, report: &mut MigrateReport) -> Resu
     let Some(root) = root else {
         return Ok(());
     };
-    let own = node.mfs().entry("/")?.cid;
-    if own.hash() == root.hash() {
+    if node.mfs().committed_root()?.as_ref() == Some(root) {
         report.mfs.present = 1;
         return Ok(());
     }

@@ -5,7 +5,7 @@ use libp2p::PeerId;
 use multibase::Base;
 
 use super::kubo::KuboRepo;
-use super::report::Part;
+use super::report::MigrateReport;
 use crate::error::{Error, Result};
 use crate::names::record::Record;
 use crate::names::table;
@@ -14,7 +14,9 @@ use crate::node::Node;
 const PREFIX: &[u8] = b"/ipns/";
 
 /// Keeps the records of names whose key is here.
-pub fn take(node: &Node, kubo: &KuboRepo, part: &mut Part) -> Result<()> {
+pub fn take(node: &Node, kubo: &KuboRepo, report: &mut MigrateReport) -> Result<()> {
+    let own = kubo.config()["Identity"]["PeerID"].as_str();
+    let (part, notes) = (&mut report.names, &mut report.notes);
     kubo.records().scan(PREFIX, &mut |key, value| {
         let text = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
         let Some(name) = peer_id(&text) else {
@@ -29,8 +31,11 @@ pub fn take(node: &Node, kubo: &KuboRepo, part: &mut Part) -> Result<()> {
             }
         };
         if node.keys().find_id(&name)?.is_none() {
-            let reason = "its key is not here; that of the node itself comes with --peer-id";
-            part.leave(name.to_string(), reason.to_owned());
+            // Nobody can publish it here, so there is no sequence to go on with.
+            notes.push(match own == Some(&*name.to_base58()) {
+                true => format!("the name of Kubo itself, {name}, comes with --peer-id only"),
+                false => format!("the key of the published name {name} is not in the repo"),
+            });
             return Ok(());
         }
         match keep(node, &name, record)? {

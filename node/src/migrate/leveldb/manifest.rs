@@ -33,6 +33,8 @@ pub struct State {
     pub journal: u64,
     /// Another one, in databases of old versions.
     pub older_journal: u64,
+    /// The next number that is free for a file.
+    pub next_file: u64,
     /// Every manifest begins with the order of the keys.
     begun: bool,
 }
@@ -78,8 +80,9 @@ fn edit(
                 state.begun = true;
             }
             2 => state.journal = bytes.varint()?,
-            // The next number and sequence that are free.
-            3 | 4 => drop(bytes.varint()?),
+            3 => state.next_file = bytes.varint()?,
+            // The next sequence that is free.
+            4 => drop(bytes.varint()?),
             // Where the next compaction begins.
             5 => {
                 bytes.varint()?;

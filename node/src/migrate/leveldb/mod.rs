@@ -104,15 +104,17 @@ impl LevelDb {
                 database.notes.push(note);
             }
         }
-        database.note_unlisted(dir)?;
+        database.note_unlisted(dir, state.next_file)?;
         database.tables.sort_by(|a, b| a.smallest.cmp(&b.smallest));
         Ok(database)
     }
 
-    /// A table that is not listed was left by a kill, or the end of the manifest is gone.
-    fn note_unlisted(&mut self, dir: &Path) -> Result<(), LevelError> {
+    /// A table with a number that was not given out yet: the end of the manifest is gone. Older ones that are not listed
+    /// have had their records moved on.
+    fn note_unlisted(&mut self, dir: &Path, next_file: u64) -> Result<(), LevelError> {
         for (number, path) in numbered(dir, &["ldb", "sst"])? {
-            if !self.tables.iter().any(|table| table.number == number) {
+            let is_listed = self.tables.iter().any(|table| table.number == number);
+            if number >= next_file && !is_listed {
                 let note = format!("{} is in no list of tables and not read", path.display());
                 self.notes.push(note);
             }

@@ -116,7 +116,7 @@ fn files_that_a_killed_kubo_leaves_are_no_blocks() {
     let place = Place::new();
     let shard = place.block(LOOSE).parent().unwrap().to_owned();
     fs::write(shard.join("put-123456"), "half").unwrap();
-    fs::create_dir(place.kubo().join("blocks/.temp")).unwrap();
+    fs::create_dir_all(place.kubo().join("blocks/.temp")).unwrap();
     fs::write(place.kubo().join("blocks/.temp/x.data"), "half").unwrap();
     fs::write(place.kubo().join("blocks/diskUsage.cache"), "{}").unwrap();
     assert!(place.migrate().is_complete());
