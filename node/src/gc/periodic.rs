@@ -34,7 +34,6 @@ impl PeriodicGc {
         };
         let watermark = config.integer("Datastore.StorageGCWatermark");
         let watermark = watermark
-            .and_then(|percent| u64::try_from(percent).ok())
             .filter(|percent| *percent > 0)
             .unwrap_or(WATERMARK);
         let above = u128::from(config.storage_max()) * u128::from(watermark) / 100;

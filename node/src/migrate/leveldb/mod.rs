@@ -61,6 +61,9 @@ impl LevelError {
 /// A record's value, `None` where it was deleted.
 type Change = Option<Vec<u8>>;
 
+/// Hears of records: key and value.
+pub type EachRecord<'a, E> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>;
+
 /// What a database held when it was opened.
 pub struct LevelDb {
     dir: PathBuf,
@@ -150,7 +153,7 @@ impl LevelDb {
     pub fn scan<E: From<LevelError>>(
         &self,
         prefix: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
+        each: EachRecord<'_, E>,
     ) -> Result<(), E> {
         let mut merge = Merge::new(self, prefix);
         let mut last: Option<Vec<u8>> = None;

@@ -2,7 +2,10 @@
 
 use super::*;
 
-fn all(dir: &Path) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, usize), leveldb::LevelError> {
+type Records = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Every record, and how many notes there are.
+fn all(dir: &Path) -> Result<(Records, usize), leveldb::LevelError> {
     let database = LevelDb::open(dir)?;
     let mut found = Vec::new();
     database.scan::<leveldb::LevelError>(b"", &mut |key, value| {
