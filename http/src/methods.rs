@@ -4,6 +4,7 @@
 //! of its own, the daemon for its clients.
 
 pub mod add;
+pub mod auth;
 pub mod bitswap;
 pub mod block;
 pub mod bootstrap;
@@ -16,6 +17,7 @@ pub mod dht;
 pub mod exists;
 pub mod fast_provide;
 pub mod files;
+pub mod filestore;
 pub mod get;
 pub mod id;
 pub mod key;
@@ -51,6 +53,7 @@ pub static ROOT: Command = Command {
         &ls::COMMAND,
         &refs::COMMAND,
         &files::COMMAND,
+        &filestore::COMMAND,
         &dag::COMMAND,
         &block::COMMAND,
         &cid::COMMAND,
@@ -63,6 +66,7 @@ pub static ROOT: Command = Command {
         &exists::COMMAND,
         &repo::COMMAND,
         &config::COMMAND,
+        &auth::COMMAND,
         &bootstrap::COMMAND,
         &id::COMMAND,
         &swarm::COMMAND,

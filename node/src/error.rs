@@ -28,6 +28,7 @@ use crate::net::NetError;
 use crate::pins::PinError;
 use crate::remote::RemoteError;
 use crate::repo::{DatabaseError, RepoError};
+use crate::tokens::TokenError;
 
 /// Result of a node operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,6 +59,9 @@ pub enum Error {
     /// A key operation was refused.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A token was not made or removed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A name could not be published, stored or resolved.
     #[error(transparent)]
     Name(#[from] NameError),

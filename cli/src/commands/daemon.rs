@@ -13,7 +13,7 @@ use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::methods::version;
-use ipfs_kit_http::server::{MAX_COMMANDS, Server};
+use ipfs_kit_http::server::{Limits, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, PeriodicGc, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -99,7 +99,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
-        .max_blocking_threads(MAX_COMMANDS + 16)
+        .max_blocking_threads(Limits::of(node.config()).commands + 16)
         .thread_name("ipfs-kit-io")
         .enable_all()
         .build()

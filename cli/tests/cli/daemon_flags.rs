@@ -149,3 +149,35 @@ fn keys_of_pinning_services_are_never_shown() {
     home.ok(["pin", "remote", "service", "rm", "a.b"]);
     assert_eq!(home.ok(["pin", "remote", "service", "ls"]), "");
 }
+
+#[test]
+fn there_is_no_filestore_and_nothing_to_migrate() {
+    let home = Home::new();
+    home.write("f", "f");
+    for command in [
+        &["filestore", "ls"][..],
+        &["filestore", "verify"],
+        &["filestore", "dups"],
+    ] {
+        let told = home.fails(command);
+        assert!(told.contains("filestore is not enabled"), "{told}");
+    }
+    let told = home.fails(["add", "--nocopy", "f"]);
+    assert!(told.contains("must be enabled to use nocopy"), "{told}");
+    // As in Kubo, nothing more than where blocks are looked for.
+    assert_eq!(
+        home.ok(["add", "-Q", "--fscache", "f"]),
+        home.ok(["add", "-Q", "f"])
+    );
+    home.ok(["config", "--json", "Experimental.FilestoreEnabled", "true"]);
+    let told = home.fails(["filestore", "ls"]);
+    assert!(told.contains("has no effect"), "{told}");
+    assert_eq!(
+        home.ok(["repo", "migrate"]),
+        "Repository is already at version 1."
+    );
+    let told = home.fails(["repo", "migrate", "--to=0"]);
+    assert!(told.contains("requires --allow-downgrade"), "{told}");
+    let told = home.fails(["repo", "migrate", "--to=2"]);
+    assert!(told.contains("the only version"), "{told}");
+}

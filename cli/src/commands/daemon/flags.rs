@@ -53,6 +53,11 @@ pub const OPTIONS: &[Opt] = &[
     ),
     Opt::flag(&["enable-mplex-experiment"], "DEPRECATED: no effect"),
     Opt::flag(
+        &["allow-unguarded"],
+        "Listen where others reach it though nothing asks them for a secret, as \
+         API.AllowUnguarded of the configuration does",
+    ),
+    Opt::flag(
         &["unrestricted-api"],
         "No effect: the RPC port serves no content to GET",
     ),
@@ -118,6 +123,9 @@ pub fn apply(
             ));
             builder = builder.set(key, enabled);
         }
+    }
+    if invocation.flag("allow-unguarded") {
+        builder = builder.set("API.AllowUnguarded", true);
     }
     match invocation.text("routing").unwrap_or_default().as_str() {
         "" | "default" => {}
