@@ -7,6 +7,7 @@ pub mod get;
 pub mod init;
 pub mod key;
 pub mod migrate;
+pub mod serve;
 
 use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
@@ -29,6 +30,7 @@ pub static ROOT: Command = Command {
         &init::COMMAND,
         &migrate::COMMAND,
         &daemon::COMMAND,
+        &serve::COMMAND,
         &methods::add::COMMAND,
         &methods::cat::COMMAND,
         &GET,
@@ -91,6 +93,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
     let names: Vec<&str> = path.iter().skip(1).map(|command| command.name).collect();
     match names.as_slice() {
         ["daemon"] => Some(daemon::run),
+        ["serve"] => Some(serve::run),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
         ["migrate"] => Some(migrate::run),
