@@ -156,7 +156,7 @@ async fn run_server(
     offline: bool,
     doors: &Doors,
 ) -> Result<(), Failure> {
-    let gc = match invocation.flag("enable-gc") {
+    let gc = match flags::collects_garbage(invocation) {
         true => PeriodicGc::of(node.config()).map_err(Failure::failed)?,
         false => None,
     };

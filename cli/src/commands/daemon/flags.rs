@@ -103,6 +103,12 @@ pub fn check(invocation: &Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether garbage is to be collected by itself; `serve`, which runs the same server, has no such option.
+pub fn collects_garbage(invocation: &Invocation) -> bool {
+    const NAME: &str = "enable-gc";
+    invocation.command().option(NAME).is_some() && invocation.flag(NAME)
+}
+
 /// What options say over the configuration, until the daemon ends.
 ///
 /// # Errors
