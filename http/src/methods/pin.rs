@@ -15,6 +15,7 @@ use crate::invocation::{Invocation, to_io};
 use crate::output::Record;
 
 mod list;
+mod remote;
 mod verify;
 
 /// `ipfs-kit pin`; with a path it is `pin add`.
@@ -28,7 +29,14 @@ pub const COMMAND: Command = Command {
             .optional(),
     ],
     options: ADD_OPTIONS,
-    subcommands: &[&ADD, &RM, &list::COMMAND, &UPDATE, &verify::COMMAND],
+    subcommands: &[
+        &ADD,
+        &RM,
+        &list::COMMAND,
+        &UPDATE,
+        &verify::COMMAND,
+        &remote::COMMAND,
+    ],
     reply: Reply::One,
     run: Some(Run::Node(pin)),
 };
