@@ -163,21 +163,19 @@ async fn run_server(
     // Signals are taken before anybody can know that there is a daemon to signal.
     let mut signals = Signals::new()?;
     let socket = repo.join("api.sock");
-    let server = Server::bind(node.clone(), &doors.rpc, Some(&socket));
-    let mut server = server.map_err(Failure::failed)?;
+    let seed = doors.seed.as_deref();
+    let server = Server::bind_all(node.clone(), &doors.rpc, seed, Some(&socket));
+    let server = server.map_err(Failure::failed)?;
     let listening = server.addresses();
     let mut lines: Vec<String> = listening
         .iter()
         .map(|address| format!("RPC API server listening on {address}"))
         .collect();
-    if let Some(seed) = &doors.seed {
-        let bound = server.add_seed(seed).map_err(Failure::failed)?;
-        lines.extend(
-            bound
-                .iter()
-                .map(|at| format!("API server listening on {at}")),
-        );
-    }
+    let seed = server.seed_addresses();
+    lines.extend(
+        seed.iter()
+            .map(|at| format!("API server listening on {at}")),
+    );
     let _file = ApiFile::write(repo, &listening)?;
     let stopper = server.stopper();
     let from_signal = stopper.clone();
