@@ -75,7 +75,11 @@ const GET: Command = Command {
 };
 
 const COMMANDS: Command = Command {
-    subcommands: &[&completion::COMMAND],
+    subcommands: &[
+        &completion::COMMAND,
+        &methods::catalog::OPENAPI,
+        &methods::catalog::REFERENCE,
+    ],
     ..methods::catalog::COMMAND
 };
 

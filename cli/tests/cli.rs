@@ -16,6 +16,8 @@ mod cli {
     mod config;
     mod daemon;
     mod disk;
+    mod documents;
+    mod fuzz;
     mod harness;
     mod http;
     mod names;

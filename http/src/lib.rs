@@ -6,6 +6,7 @@ pub mod cid_style;
 pub mod client;
 pub mod columns;
 pub mod command;
+pub mod documents;
 pub mod duration;
 pub mod escape;
 pub mod failure;

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 pub use guard::authorization;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
-pub use parse::ROOT_PATH;
+pub use parse::{GLOBALS, ROOT_PATH};
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use service::TERMINAL;
 

@@ -37,7 +37,11 @@ impl Daemon {
     /// [`Daemon::start`] with other options.
     pub fn start_with(home: &Home, options: &[&str]) -> Daemon {
         home.ok(["config", "Addresses.API", "/ip4/127.0.0.1/tcp/0"]);
-        let mut command = home.command([&["daemon"], options].concat());
+        Daemon::launch(home.command([&["daemon"], options].concat()))
+    }
+
+    /// Starts a daemon by its command and waits until it is ready.
+    pub fn launch(mut command: Command) -> Daemon {
         command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = Vec::new();

@@ -278,7 +278,10 @@ async fn respond(
         Some(Message::End(Ok(()), notes)) if notes.is_empty() => {
             success(head, ReplyBody::whole(""), trailers)
         }
-        Some(Message::End(Err(failure), notes)) if notes.is_empty() && !negative(&failure) => {
+        // Nothing was sent yet, so an error can be told as one; notes need trailers.
+        Some(Message::End(Err(failure), notes))
+            if (notes.is_empty() || !trailers) && !negative(&failure) =>
+        {
             error(&failure)
         }
         Some(Message::End(end, notes)) => {
