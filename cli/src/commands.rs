@@ -3,6 +3,7 @@
 pub mod completion;
 pub mod config_edit;
 pub mod daemon;
+pub mod diag;
 pub mod get;
 pub mod init;
 pub mod key;
@@ -60,6 +61,8 @@ pub static ROOT: Command = Command {
         &methods::pubsub::COMMAND,
         &methods::key::COMMAND,
         &methods::name::COMMAND,
+        &methods::log::COMMAND,
+        &DIAG,
         &methods::version::COMMAND,
         &methods::shutdown::COMMAND,
         &COMMANDS,
@@ -72,6 +75,17 @@ pub static ROOT: Command = Command {
 const GET: Command = Command {
     run: Some(Run::Local),
     ..methods::get::COMMAND
+};
+
+/// A profile of a daemon goes into a file of this machine.
+const DIAG: Command = Command {
+    subcommands: &[
+        &methods::diag::SYS,
+        &methods::diag::CMDS,
+        &diag::PROFILE,
+        &methods::diag::HEALTHY,
+    ],
+    ..methods::diag::COMMAND
 };
 
 const COMMANDS: Command = Command {
@@ -91,6 +105,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
     let names: Vec<&str> = path.iter().skip(1).map(|command| command.name).collect();
     match names.as_slice() {
         ["daemon"] => Some(daemon::run),
+        ["diag", "profile"] => Some(diag::profile),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
         ["key", "export"] => Some(|_, invocation| key::export(invocation)),

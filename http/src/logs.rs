@@ -54,7 +54,11 @@ pub fn start(options: &Options) -> Vec<String> {
     let mut warnings = Vec::new();
     let levels = Levels::default();
     if let Ok(text) = env::var(LEVELS) {
-        warnings.extend(levels.read(&text).map(|reason| format!("{LEVELS}: {reason}")));
+        warnings.extend(
+            levels
+                .read(&text)
+                .map(|reason| format!("{LEVELS}: {reason}")),
+        );
     }
     if let Some(level) = options.level {
         levels.set_all(level);
@@ -63,7 +67,9 @@ pub fn start(options: &Options) -> Vec<String> {
         let text = env::var(FORM).ok().filter(|text| !text.is_empty())?;
         let form = Form::from_name(&text);
         if form.is_none() {
-            warnings.push(format!("{FORM}: {text:?} is none of json, color and nocolor"));
+            warnings.push(format!(
+                "{FORM}: {text:?} is none of json, color and nocolor"
+            ));
         }
         form
     });

@@ -13,12 +13,14 @@ pub mod cid;
 pub mod config;
 pub mod dag;
 pub mod dht;
+pub mod diag;
 pub mod exists;
 pub mod fast_provide;
 pub mod files;
 pub mod get;
 pub mod id;
 pub mod key;
+pub mod log;
 pub mod ls;
 pub mod multibase;
 pub mod name;
@@ -78,6 +80,8 @@ pub static ROOT: Command = Command {
         &pubsub::COMMAND,
         &key::COMMAND,
         &name::COMMAND,
+        &log::COMMAND,
+        &diag::COMMAND,
         &version::COMMAND,
         &shutdown::COMMAND,
         &catalog::COMMAND,

@@ -31,6 +31,7 @@ mod delegated;
 mod error;
 pub mod export;
 mod fetch;
+mod figures;
 mod files;
 pub mod gc;
 pub(crate) mod keys;
@@ -56,6 +57,7 @@ pub use dag::{
     DagStatReport,
 };
 pub use error::{Emit, Error, Result};
+pub use figures::{Figures, GcFigures, NetFigures, StoreFigures};
 pub use files::{
     AddEvent, AddOptions, AddReport, AddedRoot, EntryKind, FileStat, FileStream, Files, LocalItem,
     LocalWalk, LsEntry, LsOptions, Source, StreamedEntry, TreeStream,

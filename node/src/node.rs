@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::dag::{Dag, DagResolved};
 use crate::error::{Emit, Error, Result};
 use crate::fetch::{Fetch, Reach};
+use crate::figures::{Counters, tick};
 use crate::files::Files;
 use crate::gc;
 use crate::keys::{Keys, KeysState};
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     keys: KeysState,
     names: NamesState,
     mfs: MfsState,
+    counters: Counters,
     /// Held while room is made, so that many writers on a full store do not all collect garbage.
     making_room: Mutex<()>,
     net: OnceLock<Arc<Net>>,
@@ -72,6 +74,7 @@ impl Shared {
             keys: KeysState::new(path.as_deref()),
             names,
             mfs: MfsState::default(),
+            counters: Counters::default(),
             path,
             config,
             store,
@@ -409,6 +412,10 @@ impl Node {
         &self.shared.mfs
     }
 
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
     pub(crate) fn names_state(&self) -> &NamesState {
         &self.shared.names
     }
@@ -458,8 +465,14 @@ impl Node {
     /// The bytes of a block in the store.
     pub(crate) fn local_block(&self, cid: &Cid) -> Result<Bytes> {
         match self.shared.store.get(cid.hash()) {
-            Ok(Some(data)) => Ok(data),
-            Ok(None) => Err(Error::NotFound(cid.clone())),
+            Ok(Some(data)) => {
+                tick(&self.shared.counters.hits);
+                Ok(data)
+            }
+            Ok(None) => {
+                tick(&self.shared.counters.misses);
+                Err(Error::NotFound(cid.clone()))
+            }
             Err(source @ StoreError::Corrupt { .. }) => Err(Error::Damaged {
                 cid: cid.clone(),
                 source,
@@ -482,6 +495,7 @@ impl Node {
 
     /// As [`Node::put`], without telling Bitswap.
     pub(crate) fn put_quietly(&self, guard: &Guard, blocks: &[Block]) -> Result<()> {
+        self.shared.counters.handle_put(blocks);
         match guard.put_many(blocks) {
             Ok(_) => Ok(()),
             Err(StoreError::StorageFull { needed, .. }) => {

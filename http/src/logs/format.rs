@@ -85,7 +85,11 @@ impl Line {
                     (Form::Color, _) => format!("\x1b[31m{level}\x1b[0m"),
                     _ => level,
                 };
-                let _ = write!(line, "{time}\t{level}\t{}\t{}\t", self.subsystem, self.place);
+                let _ = write!(
+                    line,
+                    "{time}\t{level}\t{}\t{}\t",
+                    self.subsystem, self.place
+                );
                 // A peer's text must not make a line of its own.
                 for c in self.message.chars() {
                     match c.is_control() {
@@ -159,10 +163,16 @@ mod tests {
         let text = line.shown(Form::Text);
         assert_eq!(text.matches('\n').count(), 1);
         assert!(!text.contains('\x1b'));
-        assert!(text.starts_with("1970-01-01T00:00:00Z\tWARN\tnet\ta.rs:7\tone\\ntwo"), "{text}");
+        assert!(
+            text.starts_with("1970-01-01T00:00:00Z\tWARN\tnet\ta.rs:7\tone\\ntwo"),
+            "{text}"
+        );
         let json: Value = serde_json::from_str(&line.shown(Form::Json)).unwrap();
         assert_eq!(json["msg"], "one\ntwo\x1b[0m");
-        assert_eq!((&json["level"], &json["logger"]), (&json!("warn"), &json!("net")));
+        assert_eq!(
+            (&json["level"], &json["logger"]),
+            (&json!("warn"), &json!("net"))
+        );
         assert_eq!(json["peer"], "a\nb");
     }
 }

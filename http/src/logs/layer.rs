@@ -29,7 +29,9 @@ impl Lines {
     }
 
     fn lets_through(&self, metadata: &Metadata<'_>) -> bool {
-        self.logs.levels.lets_through(metadata.target(), *metadata.level())
+        self.logs
+            .levels
+            .lets_through(metadata.target(), *metadata.level())
     }
 }
 

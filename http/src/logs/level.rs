@@ -44,7 +44,9 @@ const NAMES: [(&str, Level); 7] = [
 impl Level {
     /// The level with that number; what is out of range is none.
     pub(super) fn from_number(number: u8) -> Level {
-        NAMES.get(usize::from(number)).map_or(Level::Fatal, |(_, level)| *level)
+        NAMES
+            .get(usize::from(number))
+            .map_or(Level::Fatal, |(_, level)| *level)
     }
 
     /// The level that an event has. Traces are the finest there is, which Kubo calls debug.
@@ -78,8 +80,12 @@ impl FromStr for Level {
     type Err = NoLevel;
 
     fn from_str(text: &str) -> Result<Level, NoLevel> {
-        let found = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-        found.map(|(_, level)| *level).ok_or_else(|| NoLevel(text.to_owned()))
+        let found = NAMES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
+        found
+            .map(|(_, level)| *level)
+            .ok_or_else(|| NoLevel(text.to_owned()))
     }
 }
 

@@ -54,7 +54,11 @@ pub struct NoSubsystem(String);
 
 /// Names of all subsystems, in order.
 pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = MODULES.iter().map(|(_, name)| *name).chain([OTHER]).collect();
+    let mut names: Vec<&str> = MODULES
+        .iter()
+        .map(|(_, name)| *name)
+        .chain([OTHER])
+        .collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -96,7 +100,11 @@ impl Levels {
     /// Reads `error,bitswap=debug`; tells what of it is wrong.
     pub fn read(&self, text: &str) -> Option<String> {
         let mut wrong = None;
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let (name, level) = match part.split_once('=') {
                 Some((name, level)) => (Some(name), level),
                 None => (None, part),
@@ -116,7 +124,9 @@ impl Levels {
 
     fn place(&self, name: &str) -> Result<&AtomicU8, NoSubsystem> {
         let place = self.names.binary_search(&name);
-        place.map(|at| &self.levels[at]).map_err(|_| NoSubsystem(name.to_owned()))
+        place
+            .map(|at| &self.levels[at])
+            .map_err(|_| NoSubsystem(name.to_owned()))
     }
 
     /// The level that subsystems have which were given none.
@@ -141,7 +151,9 @@ impl Levels {
     /// Changes all, the default too.
     pub fn set_all(&self, level: Level) {
         self.default.store(level as u8, Relaxed);
-        self.levels.iter().for_each(|place| place.store(INHERITED, Relaxed));
+        self.levels
+            .iter()
+            .for_each(|place| place.store(INHERITED, Relaxed));
     }
 
     /// Whether an event of that level and module is let through.
@@ -153,7 +165,10 @@ impl Levels {
     /// The finest level of all.
     pub fn finest(&self) -> LevelFilter {
         let own = self.levels.iter().map(|place| place.load(Relaxed));
-        let finest = own.filter(|number| *number != INHERITED).chain([self.default.load(Relaxed)]).min();
+        let finest = own
+            .filter(|number| *number != INHERITED)
+            .chain([self.default.load(Relaxed)])
+            .min();
         match Level::from_number(finest.unwrap_or(0)) {
             Level::Debug => LevelFilter::TRACE,
             level => level.filter(),

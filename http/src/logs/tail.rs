@@ -43,7 +43,10 @@ impl Tails {
         let mut open = self.open.lock();
         open.retain(|(least, send)| {
             level < *least
-                || !matches!(send.try_send(Arc::clone(&line)), Err(TrySendError::Disconnected(_)))
+                || !matches!(
+                    send.try_send(Arc::clone(&line)),
+                    Err(TrySendError::Disconnected(_))
+                )
         });
         self.count.store(open.len(), Relaxed);
     }

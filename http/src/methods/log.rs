@@ -99,7 +99,11 @@ fn level(invocation: &mut Invocation) -> Result<(), Failure> {
     let logs = logs()?;
     let words = invocation.arguments()?;
     let subsystem = words.first().map_or("", String::as_str);
-    let record = match words.get(1).map(String::as_str).filter(|level| !level.is_empty()) {
+    let record = match words
+        .get(1)
+        .map(String::as_str)
+        .filter(|level| !level.is_empty())
+    {
         Some(level) => Levels {
             message: set(logs, subsystem, level)?,
             ..Levels::default()
@@ -145,7 +149,9 @@ fn levels(logs: &Logs, subsystem: &str) -> Result<BTreeMap<&'static str, &'stati
         return Ok([("default", default)].into());
     }
     let all = ALL.contains(&subsystem);
-    let wanted = logs::subsystems().into_iter().filter(|name| all || *name == subsystem);
+    let wanted = logs::subsystems()
+        .into_iter()
+        .filter(|name| all || *name == subsystem);
     let mut levels: BTreeMap<_, _> = wanted
         .map(|name| (name, logs.level(name).unwrap_or_default().name()))
         .collect();
@@ -168,7 +174,10 @@ fn ls(invocation: &mut Invocation) -> Result<(), Failure> {
 }
 
 fn tail(invocation: &mut Invocation) -> Result<(), Failure> {
-    let level = match invocation.text("log-level").filter(|level| !level.is_empty()) {
+    let level = match invocation
+        .text("log-level")
+        .filter(|level| !level.is_empty())
+    {
         None => Level::Debug,
         Some(text) => text
             .parse()

@@ -1,0 +1,73 @@
+//! What the daemon knows of itself: the calls it serves and served, its figures, and whether it is ready.
+
+mod calls;
+mod figures;
+mod process;
+mod requests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use ipfs_kit_node::Node;
+
+pub use calls::{Call, Calls};
+pub use process::Process;
+pub use requests::Requests;
+
+/// Shared by everything that serves and everything that looks.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// Calls, running and ended.
+    pub calls: Calls,
+    /// Counts of them.
+    pub requests: Requests,
+    ready: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// How the daemon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It is not all there yet.
+    Starting,
+    /// It does what it is for.
+    Ready,
+    /// It was told to end.
+    Stopping,
+}
+
+impl Observed {
+    /// Nothing has happened.
+    pub fn new() -> Arc<Observed> {
+        Arc::default()
+    }
+
+    /// Everything is there.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// It is to end.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// How it is.
+    pub fn condition(&self) -> Condition {
+        if self.stopping.load(Ordering::Relaxed) {
+            Condition::Stopping
+        } else if self.ready.load(Ordering::Relaxed) {
+            Condition::Ready
+        } else {
+            Condition::Starting
+        }
+    }
+
+    /// Everything as Prometheus reads it.
+    pub async fn prometheus(&self, node: &Node) -> String {
+        let looked = Instant::now();
+        let figures = node.figures().await;
+        figures::text(self, &figures, looked)
+    }
+}
