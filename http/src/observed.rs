@@ -12,8 +12,9 @@ use std::time::Instant;
 use ipfs_kit_node::Node;
 
 pub use calls::{Call, Calls};
+pub use figures::MEDIA_TYPE;
 pub use process::Process;
-pub use requests::Requests;
+pub use requests::{Requests, UNKNOWN};
 
 /// Shared by everything that serves and everything that looks.
 #[derive(Debug, Default)]

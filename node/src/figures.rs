@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn work_is_counted() {
         let node = Node::builder().in_memory().open().unwrap();
-        let source = Source::reader("f", std::io::Cursor::new(vec![7; 600_000]));
+        let source = Source::Reader {
+            name: None,
+            reader: Box::new(std::io::Cursor::new(vec![7; 600_000])),
+        };
         let added = node
             .files()
             .add(vec![source], &AddOptions::default(), &mut |_| Ok(()))

@@ -99,7 +99,7 @@ pub fn try_answer(mut stream: TcpStream) -> Result<Answer, String> {
     let mut all = Vec::new();
     match stream.read_to_end(&mut all) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            return Err(format!("no end in time, after {} bytes", all.len()));
+            Err(format!("no end in time, after {} bytes", all.len()))
         }
         // A connection that is reset has been read as far as it goes.
         _ => parse_answer(&all),
@@ -125,9 +125,8 @@ fn parse_answer(all: &[u8]) -> Result<Answer, String> {
     lines.try_for_each(&mut keep)?;
     let mut rest = &all[end + 4..];
     let mut body = Vec::new();
-    let mut whole = true;
+    let mut whole = false;
     if head.to_lowercase().contains("transfer-encoding: chunked") {
-        whole = false;
         while let Some(end) = find(rest, b"\r\n") {
             let len = std::str::from_utf8(&rest[..end]).ok();
             let len = len.and_then(|len| usize::from_str_radix(len, 16).ok());

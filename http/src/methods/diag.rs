@@ -53,7 +53,7 @@ fn healthy(invocation: &mut Invocation) -> Result<(), Failure> {
         return Err(Failure::failed("daemon is shutting down"));
     }
     let node = invocation.node()?.offline();
-    let read = node.resolve(PROBE).and_then(|_| node.blocks().get(PROBE));
+    let read = node.blocks().get(PROBE);
     read.map_err(|error| Failure::failed(format_args!("probe fetch: {error}")))?;
     invocation
         .out

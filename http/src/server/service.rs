@@ -26,6 +26,7 @@ use super::upload::{self, Upload};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::{ROOT, id};
+use crate::observed::Observed;
 use crate::output::{Output, go_json};
 
 /// Longest sum of a request's headers, in bytes, its address apart.
@@ -50,6 +51,7 @@ struct Shared {
     room: Arc<Semaphore>,
     running: Mutex<HashMap<u64, Stops>>,
     next: AtomicU64,
+    observed: Arc<Observed>,
     stop: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -91,6 +93,7 @@ impl Service {
                 room: Arc::new(Semaphore::new(MAX_COMMANDS)),
                 running: Mutex::default(),
                 next: AtomicU64::new(0),
+                observed: Observed::new(),
                 stop,
             }),
         }
@@ -252,6 +255,7 @@ impl Service {
                 cancel: token,
                 upload,
                 notes: notes.clone(),
+                observed: Arc::clone(&shared.observed),
                 stop: Arc::clone(&shared.stop),
             };
             let end = execute(call, host, sink);

@@ -133,8 +133,11 @@ fn collect(invocation: &Invocation, wanted: &[&str], time: Duration) -> Result<V
     Ok(archive.finish().map_err(Failure::failed)?.into_inner())
 }
 
+/// Called with the number of a thread, and what reads a file that the system has about it.
+type Visit<'a> = dyn FnMut(&str, &dyn Fn(&str) -> String) + 'a;
+
 /// The threads of this process.
-fn each_thread(visit: &mut dyn FnMut(&str, &dyn Fn(&str) -> String)) {
+fn each_thread(visit: &mut Visit<'_>) {
     for entry in fs::read_dir("/proc/self/task")
         .into_iter()
         .flatten()
@@ -147,8 +150,10 @@ fn each_thread(visit: &mut dyn FnMut(&str, &dyn Fn(&str) -> String)) {
     }
 }
 
-/// Name, and ticks in the program and in the system, of each thread.
-fn ticks() -> BTreeMap<String, (String, u64, u64)> {
+/// Name of a thread, and ticks in the program and in the system.
+type Ticks = (String, u64, u64);
+
+fn ticks() -> BTreeMap<String, Ticks> {
     let mut all = BTreeMap::new();
     each_thread(&mut |id, read| {
         let stat = read("stat");
