@@ -61,6 +61,7 @@ pub static ROOT: Command = Command {
         &methods::pubsub::COMMAND,
         &methods::key::COMMAND,
         &methods::name::COMMAND,
+        &methods::job::COMMAND,
         &methods::log::COMMAND,
         &DIAG,
         &methods::version::COMMAND,

@@ -19,6 +19,7 @@ pub mod fast_provide;
 pub mod files;
 pub mod get;
 pub mod id;
+pub mod job;
 pub mod key;
 pub mod log;
 pub mod ls;
@@ -80,6 +81,7 @@ pub static ROOT: Command = Command {
         &pubsub::COMMAND,
         &key::COMMAND,
         &name::COMMAND,
+        &job::COMMAND,
         &log::COMMAND,
         &diag::COMMAND,
         &version::COMMAND,

@@ -34,6 +34,7 @@ mod fetch;
 mod figures;
 mod files;
 pub mod gc;
+mod jobs;
 pub(crate) mod keys;
 mod mfs;
 pub mod names;
@@ -63,6 +64,7 @@ pub use files::{
     LocalWalk, LsEntry, LsOptions, Source, StreamedEntry, TreeStream,
 };
 pub use gc::{GcEvent, GcReport};
+pub use jobs::{Job, JobError, JobProgress, JobState, JobWork, Jobs};
 pub use keys::{
     IdBase, KeyError, KeyFormat, KeyInfo, KeyRenamed, KeyRotated, KeyType, KeyVerified, Keys,
     PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,

@@ -20,6 +20,7 @@ use crate::fetch::{Fetch, Reach};
 use crate::figures::{Counters, tick};
 use crate::files::Files;
 use crate::gc;
+use crate::jobs::{Jobs, JobsState, Meter};
 use crate::keys::{Keys, KeysState};
 use crate::mfs::{Mfs, MfsState};
 use crate::names::{Names, NamesState};
@@ -39,6 +40,8 @@ pub struct Node {
     cancel: CancelToken,
     offline: bool,
     announce: AnnounceNow,
+    /// What counts what operations come by.
+    meter: Option<Arc<Meter>>,
     /// The fetches of the operation that this handle was made for.
     fetch: Option<Arc<Fetch>>,
 }
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     names: NamesState,
     mfs: MfsState,
     counters: Counters,
+    jobs: JobsState,
     /// Held while room is made, so that many writers on a full store do not all collect garbage.
     making_room: Mutex<()>,
     net: OnceLock<Arc<Net>>,
@@ -75,6 +79,7 @@ impl Shared {
             names,
             mfs: MfsState::default(),
             counters: Counters::default(),
+            jobs: JobsState::default(),
             path,
             config,
             store,
@@ -99,6 +104,7 @@ impl Node {
             cancel,
             offline: false,
             announce: AnnounceNow::default(),
+            meter: None,
             fetch: None,
         }
     }
@@ -123,6 +129,14 @@ impl Node {
     pub fn announcing(&self, announce: AnnounceNow) -> Self {
         Self {
             announce,
+            ..self.clone()
+        }
+    }
+
+    /// The same node, whose operations count what they come by.
+    pub(crate) fn measured_by(&self, meter: Arc<Meter>) -> Self {
+        Self {
+            meter: Some(meter),
             ..self.clone()
         }
     }
@@ -160,6 +174,11 @@ impl Node {
     /// Names: IPNS and DNSLink.
     pub fn names(&self) -> Names<'_> {
         Names { node: self }
+    }
+
+    /// Work that takes long and goes on by itself.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs { node: self }
     }
 
     /// The repo: statistics, garbage collection, verification.
@@ -260,6 +279,7 @@ impl Node {
             cancel,
             offline: false,
             announce: AnnounceNow::default(),
+            meter: None,
             fetch: None,
         })
     }
@@ -349,6 +369,9 @@ impl Node {
     /// # Errors
     /// As [`Node::close`].
     pub async fn shutdown(self) -> Result<()> {
+        let jobs = self.clone();
+        // One that panicked has stopped too.
+        let _ = tokio::task::spawn_blocking(move || jobs.jobs_state().stop()).await;
         self.names().set_routing(None);
         if let Some(online) = self.shared.online.get() {
             online.stop().await;
@@ -367,6 +390,7 @@ impl Node {
     /// # Errors
     /// [`Error::Store`] when the disk could not keep what was written.
     pub fn close(self) -> Result<()> {
+        self.shared.jobs.stop();
         // What was changed and not flushed is not thrown away by an end in good order.
         let flushed = self.mfs_state().flush_open(&self);
         self.shared.store.close()?;
@@ -410,6 +434,14 @@ impl Node {
 
     pub(crate) fn mfs_state(&self) -> &MfsState {
         &self.shared.mfs
+    }
+
+    pub(crate) fn jobs_state(&self) -> &JobsState {
+        &self.shared.jobs
+    }
+
+    pub(crate) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.meter.as_ref()
     }
 
     pub(crate) fn counters(&self) -> &Counters {
