@@ -22,6 +22,7 @@ mod cli {
     mod http;
     mod names;
     mod network;
+    mod observe;
     mod pins;
     mod read;
     mod repo;

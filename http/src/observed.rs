@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use ipfs_kit_node::Node;
 
+use crate::request::Request;
+
 pub use calls::{Call, Calls};
 pub use figures::MEDIA_TYPE;
 pub use process::Process;
@@ -25,6 +27,25 @@ pub struct Observed {
     pub requests: Requests,
     ready: AtomicBool,
     stopping: AtomicBool,
+}
+
+/// A call that is counted until it ends.
+#[derive(Debug)]
+pub struct Watched {
+    observed: Arc<Observed>,
+    number: u64,
+    method: Arc<str>,
+    started: Instant,
+}
+
+impl Watched {
+    /// The call has ended.
+    pub fn end(&self) {
+        self.observed.calls.end(self.number);
+        let time = self.started.elapsed();
+        self.observed.requests.end(Arc::clone(&self.method), time);
+        tracing::debug!(method = %self.method, millis = time.as_millis() as u64, "call ended");
+    }
 }
 
 /// How the daemon is.
@@ -42,6 +63,17 @@ impl Observed {
     /// Nothing has happened.
     pub fn new() -> Arc<Observed> {
         Arc::default()
+    }
+
+    /// A call begins.
+    pub fn begin(self: &Arc<Observed>, request: &Request) -> Watched {
+        self.requests.begin();
+        Watched {
+            number: self.calls.begin(request),
+            method: request.name().into(),
+            started: Instant::now(),
+            observed: Arc::clone(self),
+        }
     }
 
     /// Everything is there.

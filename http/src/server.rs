@@ -33,6 +33,7 @@ pub use parse::{GLOBALS, ROOT_PATH};
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use service::TERMINAL;
 
+use crate::observed::Observed;
 use guard::Policy;
 use service::Service;
 
@@ -104,6 +105,11 @@ impl Server {
     pub fn addresses(&self) -> Vec<String> {
         let shown = self.listeners.iter().filter_map(Listener::address);
         shown.collect()
+    }
+
+    /// What it knows of itself.
+    pub fn observed(&self) -> Arc<Observed> {
+        self.service.observed()
     }
 
     /// What stops it.

@@ -66,6 +66,11 @@ impl Daemon {
         )?)
     }
 
+    /// Host and port of its RPC.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The process.
     pub fn id(&self) -> u32 {
         self.child.id()

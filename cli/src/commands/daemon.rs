@@ -9,11 +9,14 @@ use std::time::Duration;
 use ipfs_kit_http::command::{Command, Opt, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
+use ipfs_kit_http::logs::{self, Form, Level};
 use ipfs_kit_http::methods::version;
+use ipfs_kit_http::observed::Observed;
 use ipfs_kit_http::server::{MAX_COMMANDS, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,6 +58,10 @@ pub const COMMAND: Command = Command {
             "Enable pubsub, as Pubsub.Enabled of the configuration does",
         ),
         Opt::flag(&["enable-namesys-pubsub"], "No effect yet"),
+        Opt::text(
+            &["log-format"],
+            "Form of the log: json, color or text; else as GOLOG_LOG_FMT says",
+        ),
     ],
     run: Some(Run::Local),
     ..Command::EMPTY
@@ -78,6 +85,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
             )));
         }
     }
+    start_logs(local, invocation)?;
     say(invocation, "Initializing daemon...")?;
     if invocation.flag("manage-fdlimit") {
         raise_file_limit();
@@ -98,6 +106,25 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
         invocation.out.line(&line)?;
     }
     serve(invocation, node, &path, local.settings.common.offline)
+}
+
+/// What the daemon says about itself goes to standard error.
+fn start_logs(local: &Local, invocation: &Invocation) -> Result<(), Failure> {
+    let form = match invocation
+        .text("log-format")
+        .filter(|name| !name.is_empty())
+    {
+        None => None,
+        Some(name) => Some(Form::from_name(&name).ok_or_else(|| {
+            Failure::failed(format_args!(
+                "--log-format: {name:?} is none of json, color and text"
+            ))
+        })?),
+    };
+    let level = local.settings.verbose.then_some(Level::Debug);
+    let warnings = logs::start(&logs::Options { form, level });
+    warnings.iter().for_each(|warning| note(warning));
+    Ok(())
 }
 
 fn open(local: &Local, pubsub: bool) -> Result<Node, Failure> {
@@ -156,16 +183,23 @@ async fn run_server(
     tokio::spawn(async move {
         let number = signals.next().await;
         note(&format!("{}, shutting down", name_of(number)));
+        // Without a supervisor nobody is to be told.
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
         from_signal.stop();
         let number = signals.next().await;
         process::exit(EXIT_SIGNAL + number);
     });
+    let observed = server.observed();
     let serving = tokio::spawn(server.run());
-    let told = greet(invocation, node, &listening, offline).await;
+    let mut told = greet(invocation, node, &listening, offline).await;
+    if told.is_ok() {
+        told = begin(invocation, node, &observed);
+    }
     if told.is_err() {
         stopper.stop();
     }
     let ended = serving.await;
+    observed.set_stopping();
     told?;
     ended.map_err(|_| Failure::failed("the RPC server broke down"))
 }
@@ -197,6 +231,16 @@ async fn greet(
             "Run 'ipfs-kit id' to inspect announced and discovered multiaddrs of this node.",
         )?;
     }
+    Ok(())
+}
+
+/// Everything is there: what was left undone goes on, and whoever waits is told.
+fn begin(invocation: &mut Invocation, node: &Node, observed: &Observed) -> Result<(), Failure> {
+    node.jobs().resume()?;
+    observed.set_ready();
+    // Without a supervisor nobody is to be told.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    tracing::info!(version = version::VERSION, "daemon is ready");
     say(invocation, "Daemon is ready")
 }
 

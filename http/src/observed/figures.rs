@@ -425,9 +425,11 @@ mod tests {
     fn the_text_is_what_prometheus_reads() {
         let observed = Observed::default();
         observed.requests.begin();
-        observed.requests.end("files/ls", Duration::from_millis(3));
-        observed.requests.answered("files/ls", 200);
-        observed.requests.answered("a\"b\\c\n", 500);
+        observed
+            .requests
+            .end("files/ls".into(), Duration::from_millis(3));
+        observed.requests.answered("files/ls".into(), 200);
+        observed.requests.answered("a\"b\\c\n".into(), 500);
         let mut figures = Figures::default();
         figures.store.hits = 3;
         figures.net = Some(NetFigures::default());

@@ -1,7 +1,6 @@
 //! Counts of calls, by method and status.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -36,8 +35,6 @@ pub struct Requests {
     answered: Family<Answered, Counter>,
     durations: Family<Named, Histogram, fn() -> Histogram>,
     running: Gauge,
-    sent: Counter<u64, AtomicU64>,
-    broken: Counter,
 }
 
 impl Default for Requests {
@@ -46,8 +43,6 @@ impl Default for Requests {
             answered: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(CLASSES)),
             running: Gauge::default(),
-            sent: Counter::default(),
-            broken: Counter::default(),
         }
     }
 }
@@ -59,30 +54,18 @@ impl Requests {
     }
 
     /// A call has ended that had begun.
-    pub fn end(&self, method: &str, time: Duration) {
+    pub fn end(&self, method: Arc<str>, time: Duration) {
         self.running.dec();
-        let method = Arc::from(method);
         self.durations
             .get_or_create(&Named { method })
             .observe(time.as_secs_f64());
     }
 
     /// A request was answered.
-    pub fn answered(&self, method: &str, status: u16) {
-        let method = Arc::from(method);
+    pub fn answered(&self, method: Arc<str>, status: u16) {
         self.answered
             .get_or_create(&Answered { method, status })
             .inc();
-    }
-
-    /// So many bytes of answers were handed on.
-    pub fn sent(&self, bytes: usize) {
-        self.sent.inc_by(bytes as u64);
-    }
-
-    /// An answer broke off.
-    pub fn broke(&self) {
-        self.broken.inc();
     }
 
     /// Makes them known to a registry.
@@ -99,16 +82,5 @@ impl Requests {
             self.durations.clone(),
         );
         registry.register("rpc_running", "Calls that run", self.running.clone());
-        registry.register_with_unit(
-            "rpc_sent",
-            "Bodies of answers",
-            Unit::Bytes,
-            self.sent.clone(),
-        );
-        registry.register(
-            "rpc_broken",
-            "Answers that failed after their first byte",
-            self.broken.clone(),
-        );
     }
 }

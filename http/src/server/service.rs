@@ -26,7 +26,7 @@ use super::upload::{self, Upload};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::{ROOT, id};
-use crate::observed::Observed;
+use crate::observed::{Observed, UNKNOWN, Watched};
 use crate::output::{Output, go_json};
 
 /// Longest sum of a request's headers, in bytes, its address apart.
@@ -69,16 +69,22 @@ impl Stops {
     }
 }
 
+/// The method that was asked, for the counts.
+#[derive(Clone)]
+struct Asked(Arc<str>);
+
 /// Cancels a command when its response is dropped, and forgets it.
 struct Running {
     shared: Arc<Shared>,
     number: u64,
     stops: Stops,
+    watched: Watched,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.stops.stop();
+        self.watched.end();
         self.shared.running.lock().remove(&self.number);
     }
 }
@@ -99,6 +105,11 @@ impl Service {
         }
     }
 
+    /// What the daemon knows of itself.
+    pub fn observed(&self) -> Arc<Observed> {
+        Arc::clone(&self.shared.observed)
+    }
+
     /// Tells every running command to stop.
     pub fn cancel_all(&self) {
         self.shared.running.lock().values().for_each(Stops::stop);
@@ -117,6 +128,10 @@ impl Service {
             .and_then(|origin| origin.to_str().ok())
             .is_some_and(|origin| policy.knows(origin, port));
         let mut response = self.judge(request, port).await;
+        let asked = response.extensions_mut().remove::<Asked>();
+        let method = asked.map_or(UNKNOWN.into(), |Asked(method)| method);
+        let status = response.status().as_u16();
+        self.shared.observed.requests.answered(method, status);
         let headers = response.headers_mut();
         for (name, value) in &policy.headers {
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
@@ -193,7 +208,10 @@ impl Service {
             response.headers_mut().insert(RETRY_AFTER, soon);
             return response;
         };
-        self.run(call, request, boundary, permit).await
+        let method = Asked(call.request.name().into());
+        let mut response = self.run(call, request, boundary, permit).await;
+        response.extensions_mut().insert(method);
+        response
     }
 
     async fn run(
@@ -219,6 +237,7 @@ impl Service {
             shared: Arc::clone(&self.shared),
             number,
             stops,
+            watched: self.shared.observed.begin(&call.request),
         };
         let terminal = request.headers().contains_key(TERMINAL);
         let trailers = request.version() == Version::HTTP_2

@@ -54,14 +54,14 @@ fn what_is_there_is_pinned() {
     let id = node.jobs().start(pin(&[&root])).unwrap().id;
     let job = wait(&node, id, |job| job.state.has_ended());
     assert_eq!((job.state, job.runs), (JobState::Done, 1), "{job:?}");
-    assert_eq!(job.roots, [root.clone()]);
+    assert_eq!(job.roots, std::slice::from_ref(&root));
     assert!(
         job.progress.checked_blocks >= 3 && job.progress.checked_bytes > 600_000,
         "{job:?}"
     );
     assert_eq!(
         node.pins()
-            .check(&[root], PinFilter::Recursive)
+            .check(std::slice::from_ref(&root), PinFilter::Recursive)
             .unwrap()
             .len(),
         1
