@@ -46,6 +46,7 @@ pub static ROOT: Command = Command {
         &methods::exists::COMMAND,
         &methods::repo::COMMAND,
         &methods::config::COMMAND,
+        &methods::auth::COMMAND,
         &methods::bootstrap::COMMAND,
         &methods::id::COMMAND,
         &methods::swarm::COMMAND,

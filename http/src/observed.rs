@@ -29,6 +29,10 @@ pub struct Observed {
     stopping: AtomicBool,
 }
 
+/// The method that was asked, for the counts; goes with its response.
+#[derive(Debug, Clone)]
+pub struct Asked(pub Arc<str>);
+
 /// A call that is counted until it ends.
 #[derive(Debug)]
 pub struct Watched {

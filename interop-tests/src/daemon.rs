@@ -66,7 +66,7 @@ impl Daemon {
         )?)
     }
 
-    /// Host and port of its RPC.
+    /// Where its RPC listens, as `HOST:PORT`.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -12,7 +12,7 @@ use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::logs::{self, Form, Level};
 use ipfs_kit_http::methods::version;
 use ipfs_kit_http::observed::Observed;
-use ipfs_kit_http::server::{MAX_COMMANDS, Server};
+use ipfs_kit_http::server::{Limits, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -62,6 +62,11 @@ pub const COMMAND: Command = Command {
             &["log-format"],
             "Form of the log: json, color or text; else as GOLOG_LOG_FMT says",
         ),
+        Opt::flag(
+            &["allow-unguarded"],
+            "Listen where others reach it though nothing asks them for a secret, as \
+             API.AllowUnguarded of the configuration does",
+        ),
     ],
     run: Some(Run::Local),
     ..Command::EMPTY
@@ -94,7 +99,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     if invocation.flag("init") && repo::kind(&path).map_err(Failure::failed)? == Kind::Absent {
         initialise(invocation, &path)?;
     }
-    let node = open(local, invocation.flag("enable-pubsub-experiment"))?;
+    let node = open(local, invocation)?;
     let identity = node.config().text("Identity.PeerID").unwrap_or_default();
     let lines = [
         format!("ipfs-kit version: {}", version::VERSION),
@@ -110,10 +115,10 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
 
 /// What the daemon says about itself goes to standard error.
 fn start_logs(local: &Local, invocation: &Invocation) -> Result<(), Failure> {
-    let form = match invocation
+    let name = invocation
         .text("log-format")
-        .filter(|name| !name.is_empty())
-    {
+        .filter(|name| !name.is_empty());
+    let form = match name {
         None => None,
         Some(name) => Some(Form::from_name(&name).ok_or_else(|| {
             Failure::failed(format_args!(
@@ -127,10 +132,15 @@ fn start_logs(local: &Local, invocation: &Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(local: &Local, pubsub: bool) -> Result<Node, Failure> {
+fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
     let mut builder = local.builder()?;
-    if pubsub {
-        builder = builder.set("Pubsub.Enabled", true);
+    for (flag, key) in [
+        ("enable-pubsub-experiment", "Pubsub.Enabled"),
+        ("allow-unguarded", "API.AllowUnguarded"),
+    ] {
+        if invocation.flag(flag) {
+            builder = builder.set(key, true);
+        }
     }
     let node = builder.open()?;
     if !local.settings.common.quiet {
@@ -150,7 +160,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
-        .max_blocking_threads(MAX_COMMANDS + 16)
+        .max_blocking_threads(Limits::of(node.config()).commands + 16)
         .thread_name("ipfs-kit-io")
         .enable_all()
         .build()
