@@ -14,6 +14,7 @@ mod connmgr;
 mod datagrams;
 mod error;
 mod filter;
+mod frames;
 mod gate;
 mod guard;
 mod identity;
