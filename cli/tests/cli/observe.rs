@@ -203,3 +203,79 @@ fn jobs_outlive_the_daemon() {
     assert_eq!(all.lines().count(), 3, "{all}");
     home.assert_sound();
 }
+
+#[test]
+fn figures_health_and_documents_are_pages() {
+    let home = Home::alone();
+    let daemon = Daemon::start(&home);
+    let get = |path: &str| daemon.ask("GET", path, &[], b"");
+    for path in ["/health", "/ready"] {
+        assert_eq!(get(path).status, 200, "{path}");
+        assert_eq!(daemon.ask("POST", path, &[], b"").status, 405, "{path}");
+    }
+    assert_eq!(json(&get("/ready").text())["status"], "ready");
+    home.add("counted");
+    assert_eq!(daemon.post("cat?arg=nonsense").status, 500);
+    for path in ["/metrics", "/debug/metrics/prometheus"] {
+        let answer = get(path);
+        assert!(
+            answer
+                .header("content-type")
+                .starts_with("application/openmetrics-text")
+        );
+        let text = answer.text();
+        for line in [
+            "ipfs_kit_rpc_requests_total{method=\"add\",status=\"200\"} 1",
+            "ipfs_kit_rpc_requests_total{method=\"cat\",status=\"500\"} 1",
+            "ipfs_kit_rpc_request_duration_seconds_count{method=\"add\"} 1",
+            "ipfs_kit_ready 1.0",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}: {text}");
+        }
+        assert!(text.contains("ipfs_kit_store_blocks "), "{text}");
+    }
+    let document = json(&get("/api/openapi.json").text());
+    assert_eq!(document, json(&home.ok(["commands", "openapi"])));
+    let methods = json(&get("/api/methods").text());
+    let count = document["paths"].as_object().unwrap().len();
+    assert_eq!(methods.as_array().unwrap().len(), count);
+    let page = daemon.post("commands/reference");
+    assert_eq!(page.header("content-type"), "text/markdown");
+    assert!(page.text().starts_with("# RPC reference"));
+}
+
+#[test]
+fn figures_are_behind_the_secret_and_health_is_not() {
+    let home = Home::alone();
+    let secrets = r#"{"a": {"AuthSecret": "bearer:tok", "AllowedPaths": ["/metrics"]}}"#;
+    home.ok(["config", "--json", "API.Authorizations", secrets]);
+    let daemon = Daemon::start(&home);
+    let get = |path: &str, headers: &[(&str, &str)]| daemon.ask("GET", path, headers, b"").status;
+    let token = [("Authorization", "Bearer tok")];
+    for path in ["/metrics", "/debug/metrics/prometheus", "/api/methods"] {
+        assert_eq!(get(path, &[]), 403, "{path}");
+    }
+    assert_eq!(get("/metrics", &token), 200);
+    assert_eq!(get("/api/methods", &token), 403);
+    assert_eq!(get("/health", &[]), 200);
+    assert_eq!(get("/ready", &[]), 200);
+}
+
+#[test]
+fn requests_have_ids() {
+    let home = Home::alone();
+    let levels = [("GOLOG_LOG_LEVEL", "gc=info")];
+    let daemon = logging(&home, &["--log-format=json"], &levels);
+    let id = [("X-Request-Id", "my-own.id_1")];
+    let answer = daemon.ask("POST", "/api/v0/repo/gc", &id, b"");
+    assert_eq!(answer.header("x-request-id"), "my-own.id_1");
+    let said = fs::read_to_string(home.work("stderr")).unwrap();
+    let line = said.lines().find(|line| line.contains("garbage collected"));
+    let line = json(line.unwrap_or_else(|| panic!("{said}")));
+    assert_eq!(line["request_id"], "my-own.id_1");
+    let evil = [("X-Request-Id", "a b<script>")];
+    let made = daemon.ask("POST", "/api/v0/id", &evil, b"");
+    let made = made.header("x-request-id");
+    assert!(made.len() >= 18 && !made.contains('<'), "{made}");
+    assert_ne!(daemon.post("id").header("x-request-id"), made);
+}

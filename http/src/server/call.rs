@@ -110,7 +110,7 @@ async fn run(
         io: io.clone(),
         waiting: waiting.clone(),
     };
-    let running = service.running().enter(stops, watched);
+    let running = service.running().enter(stops, Some(watched));
     let id = request.extensions().get::<RequestId>().cloned();
     let terminal = request.headers().contains_key(TERMINAL);
     let trailers = takes_trailers(&request);

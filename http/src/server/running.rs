@@ -58,18 +58,14 @@ impl Drop for Running {
 
 impl Registry {
     /// Enters a command, which is watched until it ends.
-    pub fn enter(
-        self: &Arc<Registry>,
-        stops: Stops,
-        watched: impl Into<Option<Watched>>,
-    ) -> Running {
+    pub fn enter(self: &Arc<Registry>, stops: Stops, watched: Option<Watched>) -> Running {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.running.lock().insert(number, stops.clone());
         Running {
             registry: Arc::clone(self),
             number,
             stops,
-            watched: watched.into(),
+            watched,
         }
     }
 
