@@ -189,9 +189,11 @@ async fn run_server(
     let listening = server.addresses();
     let _file = ApiFile::write(repo, &listening)?;
     let stopper = server.stopper();
-    let from_signal = stopper.clone();
+    let observed = server.observed();
+    let (from_signal, watched) = (stopper.clone(), server.observed());
     tokio::spawn(async move {
         let number = signals.next().await;
+        watched.set_stopping();
         note(&format!("{}, shutting down", name_of(number)));
         // Without a supervisor nobody is to be told.
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -199,7 +201,6 @@ async fn run_server(
         let number = signals.next().await;
         process::exit(EXIT_SIGNAL + number);
     });
-    let observed = server.observed();
     let serving = tokio::spawn(server.run());
     let mut told = greet(invocation, node, &listening, offline).await;
     if told.is_ok() {
@@ -209,7 +210,6 @@ async fn run_server(
         stopper.stop();
     }
     let ended = serving.await;
-    observed.set_stopping();
     told?;
     ended.map_err(|_| Failure::failed("the RPC server broke down"))
 }

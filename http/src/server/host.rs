@@ -91,6 +91,7 @@ impl Host for RpcHost {
     }
 
     fn shutdown(&self) -> Result<(), Failure> {
+        self.observed.set_stopping();
         (self.stop)();
         Ok(())
     }
