@@ -184,7 +184,7 @@ fn large(stage: &mut Stage, runs: usize) -> Result<String> {
     }
     let mut text = String::new();
     for (name, sides) in ["add", "cat"].into_iter().zip(seconds) {
-        let [ours, kubo] = sides.map(|all| median(all.into_iter()));
+        let [ours, kubo] = sides.map(median);
         let rate = |seconds: f64| size as f64 / f64::from(1 << 20) / seconds;
         let _ = writeln!(
             text,
