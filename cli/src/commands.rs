@@ -7,6 +7,7 @@ pub mod diag;
 pub mod get;
 pub mod init;
 pub mod key;
+pub mod serve;
 
 use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
@@ -28,6 +29,7 @@ pub static ROOT: Command = Command {
     subcommands: &[
         &init::COMMAND,
         &daemon::COMMAND,
+        &serve::COMMAND,
         &methods::add::COMMAND,
         &methods::cat::COMMAND,
         &GET,
@@ -108,6 +110,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
     match names.as_slice() {
         ["daemon"] => Some(daemon::run),
         ["diag", "profile"] => Some(diag::profile),
+        ["serve"] => Some(serve::run),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
         ["key", "export"] => Some(|_, invocation| key::export(invocation)),

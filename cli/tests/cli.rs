@@ -26,6 +26,7 @@ mod cli {
     mod pins;
     mod read;
     mod repo;
+    mod serve;
     mod settings;
     mod stop;
     mod swarm;

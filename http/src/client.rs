@@ -408,7 +408,8 @@ pub fn escape(text: impl AsRef<[u8]>) -> String {
     escaped
 }
 
-fn unescape(text: &str) -> String {
+/// What [`escape`] made, or a browser.
+pub fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
     bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());

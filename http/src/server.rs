@@ -17,10 +17,12 @@ mod limits;
 mod listener;
 mod pages;
 mod parse;
+mod reads;
 mod reply;
 mod request_id;
 mod route;
 mod running;
+mod seed;
 mod service;
 mod tls;
 mod upload;
@@ -58,7 +60,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The RPC on its listeners.
 pub struct Server {
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Face)>,
+    guarded: bool,
     service: Service,
     stop: watch::Sender<bool>,
 }
@@ -93,11 +96,12 @@ impl Server {
         let guarded = forced || policy.asks() || tokens.asked();
         let mut listeners = Vec::new();
         if let Some(socket) = socket {
-            listeners.push(Listener::own_socket(socket)?);
+            listeners.push((Listener::own_socket(socket)?, Face::Rpc));
         }
         for address in addresses {
             let tls = || Tls::of(node.config());
-            listeners.extend(Listener::bind(address, guarded, tls)?);
+            let bound = Listener::bind(address, guarded, tls)?;
+            listeners.extend(bound.into_iter().map(|listener| (listener, Face::Rpc)));
         }
         let (stop, _) = watch::channel(false);
         let stopper = Stopper(stop.clone());
@@ -105,15 +109,29 @@ impl Server {
         let service = Service::new(node, policy, limits, Arc::new(move || stopper.stop()));
         Ok(Server {
             listeners,
+            guarded,
             service,
             stop,
         })
     }
 
+    /// Binds the port of `serve`, at which reading methods are answered to `GET` too. Where it listens is returned.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn add_seed(&mut self, address: &str) -> Result<Vec<String>, BindError> {
+        let config = self.service.node().config();
+        let bound = Listener::bind(address, self.guarded, || Tls::of(config))?;
+        let shown = bound.iter().filter_map(Listener::address).collect();
+        let bound = bound.into_iter().map(|listener| (listener, Face::Seed));
+        self.listeners.extend(bound);
+        Ok(shown)
+    }
+
     /// Where it listens, with the ports that were given to it.
     pub fn addresses(&self) -> Vec<String> {
-        let shown = self.listeners.iter().filter_map(Listener::address);
-        shown.collect()
+        let rpc = self.listeners.iter().filter(|(_, face)| *face == Face::Rpc);
+        rpc.filter_map(|(listener, _)| listener.address()).collect()
     }
 
     /// What it knows of itself.
@@ -130,9 +148,9 @@ impl Server {
     pub async fn run(self) {
         let crowd = Crowd::new(self.service.limits().connections);
         let mut tasks = JoinSet::new();
-        for listener in self.listeners {
+        for (listener, face) in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.subscribe());
-            tasks.spawn(accept(listener, service, stop, Arc::clone(&crowd)));
+            tasks.spawn(accept(listener, face, service, stop, Arc::clone(&crowd)));
         }
         tasks.spawn(stop_slow(self.service.clone(), self.stop.subscribe()));
         let mut stop = self.stop.subscribe();
@@ -174,6 +192,7 @@ async fn stop_slow(service: Service, mut stop: watch::Receiver<bool>) {
 
 async fn accept(
     listener: Listener,
+    face: Face,
     service: Service,
     mut stop: watch::Receiver<bool>,
     crowd: Arc<Crowd>,
@@ -195,7 +214,6 @@ async fn accept(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (service, stop) = (service.clone(), stop.clone());
-        let face = Face::Rpc;
         let door = Door { face, place };
         let tls = listener.tls().map(|tls| tls.acceptor());
         connections.spawn(async move {

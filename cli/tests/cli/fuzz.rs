@@ -72,8 +72,8 @@ fn no_request_harms_the_daemon() {
     let well = well.into_inner();
     println!("{well} of {count} went well");
     assert!(
-        well * 4 > count,
-        "a quarter at least is to get past the checks: {well}"
+        well * 10 > count,
+        "a tenth at least is to get past the checks: {well}"
     );
     let said = fs::read_to_string(said).unwrap();
     assert!(!said.contains("panicked"), "FUZZ_SEED={seed}: {said}");

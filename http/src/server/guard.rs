@@ -42,6 +42,8 @@ use super::route::Route;
 pub enum Face {
     /// Kubo's RPC.
     Rpc,
+    /// The port of `serve`: the RPC, whose reading methods are answered to `GET` too, and the Python kit's pages.
+    Seed,
 }
 
 /// Where a request came in.
@@ -134,7 +136,7 @@ pub fn decide<'t>(
     if preflight {
         return Verdict::Preflight;
     }
-    if !route.methods.have(&parts.method) {
+    if !route.methods.have(&parts.method, parts.uri.path()) {
         return Verdict::WrongMethod;
     }
     if from_elsewhere(parts, policy, door.place.port()) {

@@ -1,13 +1,13 @@
 //! Pages of the server itself: figures, health, what the methods are.
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::RequestBody;
 use super::reply::ReplyBody;
+use super::route::Answer;
 use super::service::Service;
 use crate::documents;
 use crate::methods::id;
@@ -29,10 +29,7 @@ fn json_page(status: StatusCode, value: &Value) -> Response<ReplyBody> {
 }
 
 /// Everything that is counted, for Prometheus.
-pub fn metrics(
-    service: Service,
-    _: Request<RequestBody>,
-) -> BoxFuture<'static, Response<ReplyBody>> {
+pub fn metrics(service: Service, _: Request<RequestBody>) -> Answer {
     async move {
         let text = service.observed().prometheus(service.node()).await;
         page(StatusCode::OK, MEDIA_TYPE, text)
@@ -41,12 +38,12 @@ pub fn metrics(
 }
 
 /// Whether the process lives: who gets this answer knows.
-pub fn health(_: Service, _: Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>> {
+pub fn health(_: Service, _: Request<RequestBody>) -> Answer {
     async { json_page(StatusCode::OK, &json!({"status": "ok"})) }.boxed()
 }
 
 /// Whether the daemon does what it is for.
-pub fn ready(service: Service, _: Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>> {
+pub fn ready(service: Service, _: Request<RequestBody>) -> Answer {
     async move {
         let (status, word) = match service.observed().condition() {
             Condition::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
@@ -59,17 +56,17 @@ pub fn ready(service: Service, _: Request<RequestBody>) -> BoxFuture<'static, Re
 }
 
 /// The table of methods.
-pub fn methods(_: Service, _: Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>> {
+pub fn methods(_: Service, _: Request<RequestBody>) -> Answer {
     async { json_page(StatusCode::OK, &documents::listing()) }.boxed()
 }
 
 /// The same as OpenAPI.
-pub fn openapi(_: Service, _: Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>> {
+pub fn openapi(_: Service, _: Request<RequestBody>) -> Answer {
     async { json_page(StatusCode::OK, &documents::openapi()) }.boxed()
 }
 
 /// `/version`, as Kubo has it.
-pub fn version(_: Service, _: Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>> {
+pub fn version(_: Service, _: Request<RequestBody>) -> Answer {
     let text = format!("Commit: \nClient Version: {}\n", id::AGENT);
     let mut response = Response::new(ReplyBody::whole(text));
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -8,9 +8,9 @@ use hyper::{Method, Request, Response};
 
 use super::body::RequestBody;
 use super::guard::Face;
-use super::pages;
 use super::reply::ReplyBody;
 use super::service::Service;
+use super::{pages, reads, seed};
 
 /// One route.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub enum Methods {
     Post,
     /// `GET` and `HEAD`.
     Get,
+    /// `POST`, and `GET` for methods that only read.
+    PostOrRead,
 }
 
 /// What serves a route.
@@ -45,7 +47,10 @@ pub enum Serve {
 }
 
 /// A page: it gets the service and the request, which the guard let pass.
-pub type Page = fn(Service, Request<RequestBody>) -> BoxFuture<'static, Response<ReplyBody>>;
+pub type Page = fn(Service, Request<RequestBody>) -> Answer;
+
+/// What a page answers.
+pub type Answer = BoxFuture<'static, Response<ReplyBody>>;
 
 /// The port of the RPC.
 const RPC: &[Route] = &[
@@ -62,6 +67,20 @@ const RPC: &[Route] = &[
     Route::page("/debug/metrics/prometheus", pages::metrics),
     Route::open("/health", pages::health),
     Route::open("/ready", pages::ready),
+];
+
+/// The port of `serve`.
+const SEED: &[Route] = &[
+    Route {
+        path: "/api/v0/",
+        methods: Methods::PostOrRead,
+        open: false,
+        serve: Serve::Methods,
+    },
+    Route::page("/version", pages::version),
+    Route::page("/api/config", seed::config),
+    Route::page("/api/methods", seed::methods),
+    Route::page(seed::DOWNLOAD, seed::download),
 ];
 
 impl Route {
@@ -85,9 +104,12 @@ impl Route {
 }
 
 impl Methods {
-    /// Whether the method is one of them.
-    pub fn have(self, method: &Method) -> bool {
+    /// Whether the method is one of them, at this path.
+    pub fn have(self, method: &Method, path: &str) -> bool {
         match self {
+            Methods::PostOrRead => {
+                method == Method::POST || method == Method::GET && reads::is_read(path)
+            }
             Methods::Post => method == Method::POST,
             Methods::Get => method == Method::GET || method == Method::HEAD,
         }
@@ -97,6 +119,7 @@ impl Methods {
     pub fn allow(self) -> &'static str {
         match self {
             Methods::Post => "OPTIONS, POST",
+            Methods::PostOrRead => "GET, OPTIONS, POST",
             Methods::Get => "GET, HEAD, OPTIONS",
         }
     }
@@ -106,6 +129,7 @@ impl Methods {
 pub fn find(face: Face, path: &str) -> Option<&'static Route> {
     let table = match face {
         Face::Rpc => RPC,
+        Face::Seed => SEED,
     };
     let fits = |route: &&Route| match route.path.strip_suffix('/') {
         Some(_) => path.starts_with(route.path),
@@ -138,9 +162,11 @@ mod tests {
 
     #[test]
     fn no_route_is_there_twice() {
-        let mut paths: Vec<&str> = RPC.iter().map(|route| route.path).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        assert_eq!(paths.len(), RPC.len());
+        for table in [RPC, SEED] {
+            let mut paths: Vec<&str> = table.iter().map(|route| route.path).collect();
+            paths.sort_unstable();
+            paths.dedup();
+            assert_eq!(paths.len(), table.len());
+        }
     }
 }

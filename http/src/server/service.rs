@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, ORIGIN, SERVER};
+use hyper::header::{ALLOW, HeaderName, HeaderValue, ORIGIN, SERVER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 use ipfs_kit_node::Node;
 use ipfs_kit_node::tokens::{Token, seconds};
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::answers::{no_content, not_found, plain};
 use super::body::RequestBody;
 use super::call::{self, busy};
-use super::guard::{self, Door, Policy, Rates, Secrets, Verdict};
+use super::guard::{self, Door, Face, Policy, Rates, Secrets, Verdict};
 use super::limits::Limits;
 use super::reply::ReplyBody;
 use super::request_id::{REQUEST_ID, RequestId};
@@ -28,7 +28,7 @@ const MAX_HEADERS: usize = 16 << 10;
 const FOREIGN_HOST: &str = "403 - Forbidden: this is no name of the node. Use one of its addresses, or add \
                             the name to API.AllowedHosts of its configuration";
 
-const UNAUTHORIZED: &str = "403 - Forbidden: give a token or a secret of API.Authorizations that opens this path, in the \
+const UNAUTHORIZED: &str = "not authorized: give a token or a secret of API.Authorizations that opens this path, in the \
                             header Authorization";
 
 const TOO_LONG: &str = "413 - Payload Too Large: the body is longer than this token allows";
@@ -185,7 +185,7 @@ impl Service {
             ),
             (Verdict::Forbidden, _) => plain(StatusCode::FORBIDDEN, "403 - Forbidden"),
             (Verdict::ForeignHost, _) => plain(StatusCode::FORBIDDEN, FOREIGN_HOST),
-            (Verdict::Unauthorized, _) => plain(StatusCode::FORBIDDEN, UNAUTHORIZED),
+            (Verdict::Unauthorized, _) => unauthorized(door.face),
         }
     }
 
@@ -222,6 +222,19 @@ impl Service {
                 response.extensions_mut().insert(Asked(route.path.into()));
                 response
             }
+        }
+    }
+}
+
+/// 403 as Kubo says it; at the other port what HTTP has for it.
+fn unauthorized(face: Face) -> Response<ReplyBody> {
+    match face {
+        Face::Rpc => plain(StatusCode::FORBIDDEN, UNAUTHORIZED),
+        Face::Seed => {
+            let mut response = plain(StatusCode::UNAUTHORIZED, UNAUTHORIZED);
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+            response
         }
     }
 }

@@ -125,6 +125,7 @@ pub fn cancel(node: &Node, id: u64) -> Result<Job> {
         ended = job.state.has_ended();
         if !ended {
             job.state = JobState::Cancelled;
+            job.reason = None;
             job.ended = Some(SystemTime::now());
         }
         !ended

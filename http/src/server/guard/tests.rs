@@ -368,6 +368,58 @@ fn tokens_open_what_their_scope_says() {
 }
 
 #[test]
+fn the_seeds_port_answers_reads_to_get() {
+    let policy = policy(Rules::Listed);
+    let verdict = |method: &str, path: &str, origin: &str| {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "localhost");
+        // A browser that was told an address by its user.
+        request = request.header(USER_AGENT, "Mozilla/5.0");
+        if !origin.is_empty() {
+            request = request.header(ORIGIN, origin);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let [.., place] = places();
+        let face = Face::Seed;
+        let route = route::find(face, path);
+        decide(&parts, route, &policy, no_tokens(), &Door { face, place })
+    };
+    for read in [
+        "/api/v0/cat",
+        "/api/v0/pin/ls",
+        "/api/config",
+        "/api/download/bafy",
+    ] {
+        assert_eq!(verdict("GET", read, ""), Verdict::Pass(None), "{read}");
+        assert_eq!(
+            verdict("GET", read, "http://app.example"),
+            Verdict::Pass(None)
+        );
+        assert_eq!(
+            verdict("GET", read, "http://evil.example"),
+            Verdict::Forbidden
+        );
+    }
+    for change in [
+        "/api/v0/add",
+        "/api/v0/pin/rm",
+        "/api/v0/shutdown",
+        "/api/v0/repo/gc",
+    ] {
+        assert_eq!(verdict("GET", change, ""), Verdict::WrongMethod, "{change}");
+        assert_eq!(verdict("POST", change, ""), Verdict::Forbidden, "{change}");
+        let known = verdict("POST", change, "http://app.example");
+        assert_eq!(known, Verdict::Pass(None), "{change}");
+    }
+    assert_eq!(
+        verdict("POST", "/api/config", "http://app.example"),
+        Verdict::WrongMethod
+    );
+}
+
+#[test]
 fn paths_that_only_look_allowed_are_not_opened() {
     let policy = policy(Rules::Secrets);
     for path in [
