@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
@@ -59,7 +60,7 @@ impl Behaviour {
         (behaviour, Bitswap { shared })
     }
 
-    fn handler(&mut self, peer: PeerId, connection: ConnectionId) -> Handler {
+    fn handler(&mut self, peer: PeerId, connection: ConnectionId, at: &Multiaddr) -> Handler {
         if self.peers.len() > 2 * self.connected + 64 {
             self.peers.retain(|_, io| io.strong_count() > 0);
         }
@@ -69,7 +70,8 @@ impl Behaviour {
             self.peers.insert(peer, Arc::downgrade(&io));
             io
         });
-        Handler::new(Arc::clone(&self.shared), io, connection)
+        let relayed = at.iter().any(|part| part == Protocol::P2pCircuit);
+        Handler::new(Arc::clone(&self.shared), io, connection, relayed)
     }
 }
 
@@ -87,21 +89,21 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(peer, connection))
+        Ok(self.handler(peer, connection, local))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(peer, connection))
+        Ok(self.handler(peer, connection, remote))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

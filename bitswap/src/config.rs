@@ -37,8 +37,8 @@ pub struct Config {
 
     /// Entries of a peer's want list that are kept; boxo: 1,024.
     pub ledger_wants: usize,
-    /// Entries of all want lists that are kept. At the limit each peer may have its share of half of
-    /// it, so that few cannot keep out many.
+    /// Entries of all want lists that are kept, each some 600 bytes. At the limit each peer may have its
+    /// share of half of it, so that few cannot keep out many.
     pub ledger_wants_total: usize,
     /// Bytes of blocks being written to one peer at a time. A new peer starts at an eighth.
     pub outstanding_peer: u64,
@@ -80,7 +80,7 @@ impl Default for Config {
             reask_min: Duration::from_secs(1),
             reask_max: Duration::from_secs(30),
             ledger_wants: 1024,
-            ledger_wants_total: 1 << 17,
+            ledger_wants_total: 80 << 10,
             outstanding_peer: 4 << 20,
             outstanding_total: 128 << 20,
             message_target: 1 << 20,

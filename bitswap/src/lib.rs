@@ -27,22 +27,39 @@
 //! # }
 //! ```
 
+#[cfg(feature = "network")]
 mod behaviour;
+#[cfg(feature = "network")]
 mod blocks;
+#[cfg(feature = "network")]
 mod config;
+#[cfg(feature = "network")]
 mod driver;
+#[cfg(feature = "network")]
 pub mod engine;
+#[cfg(feature = "network")]
 mod handle;
+#[cfg(feature = "network")]
 mod peer;
+#[cfg(feature = "network")]
 mod session;
+#[cfg(feature = "network")]
 mod stats;
+#[cfg(feature = "network")]
 mod stream;
 pub mod wire;
 
+#[cfg(feature = "network")]
 pub use behaviour::{Behaviour, Handler};
+#[cfg(feature = "network")]
 pub use blocks::Blocks;
+#[cfg(feature = "network")]
 pub use config::Config;
+#[cfg(feature = "network")]
 pub use engine::SessionId;
+#[cfg(feature = "network")]
 pub use handle::{Bitswap, NeedProviders};
+#[cfg(feature = "network")]
 pub use session::{Session, SessionError, WantError};
+#[cfg(feature = "network")]
 pub use stats::{Ledger, SessionStats, Stat};

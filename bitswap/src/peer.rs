@@ -29,6 +29,21 @@ pub(crate) struct Reply {
     pub(crate) reserved: u64,
 }
 
+/// The connections of one peer, and what of the stream depends on them.
+#[derive(Debug, Default)]
+struct Handlers {
+    all: Vec<Registered>,
+    /// The stream is on a relayed connection, or is being opened there.
+    on_relayed: bool,
+}
+
+#[derive(Debug)]
+struct Registered {
+    connection: ConnectionId,
+    relayed: bool,
+    waker: Waker,
+}
+
 /// The queues of one peer over all its connections.
 #[derive(Debug)]
 pub(crate) struct PeerIo {
@@ -42,7 +57,10 @@ pub(crate) struct PeerIo {
     stream: AtomicU8,
     failures: AtomicUsize,
     pub(crate) writer: Notify,
-    handlers: Mutex<Vec<(ConnectionId, Waker)>>,
+    /// The stream is on a relayed connection and there is a direct one now.
+    moving: AtomicBool,
+    moves: Notify,
+    handlers: Mutex<Handlers>,
     pub(crate) inbound: AtomicUsize,
     /// Bytes of its messages that may be read and not yet verified.
     pub(crate) budget: Arc<Semaphore>,
@@ -61,6 +79,8 @@ impl PeerIo {
             stream: AtomicU8::new(NO_STREAM),
             failures: AtomicUsize::new(0),
             writer: Notify::new(),
+            moving: AtomicBool::new(false),
+            moves: Notify::new(),
             handlers: Mutex::default(),
             inbound: AtomicUsize::new(0),
             budget: Arc::new(Semaphore::new(budget.min(Semaphore::MAX_PERMITS))),
@@ -74,6 +94,11 @@ impl PeerIo {
 
     pub(crate) fn pop(&self) -> Option<Reply> {
         self.replies.lock().pop_front()
+    }
+
+    /// It could not be written, or not whole: it goes first on the next stream.
+    pub(crate) fn put_back(&self, reply: Reply) {
+        self.replies.lock().push_front(reply);
     }
 
     pub(crate) fn set_has_wants(&self) {
@@ -114,25 +139,54 @@ impl PeerIo {
 
     pub(crate) fn wake_handlers(&self) {
         let handlers = self.handlers.lock();
-        let wakers = handlers.iter().map(|(_, waker)| waker.clone());
+        let wakers = handlers.all.iter().map(|handler| handler.waker.clone());
         let wakers = wakers.collect::<Vec<_>>();
         drop(handlers);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    pub(crate) fn register(&self, connection: ConnectionId, waker: &Waker) {
+    /// A connection of the peer, and how to wake its handler. A stream on a relayed connection moves to a direct one:
+    /// relays are slow and cut connections off.
+    pub(crate) fn register(&self, connection: ConnectionId, relayed: bool, waker: &Waker) {
         let mut handlers = self.handlers.lock();
-        match handlers.iter_mut().find(|(known, _)| *known == connection) {
-            Some((_, known)) => known.clone_from(waker),
-            None => handlers.push((connection, waker.clone())),
+        let known = handlers.all.iter_mut();
+        match known
+            .into_iter()
+            .find(|handler| handler.connection == connection)
+        {
+            Some(handler) => handler.waker.clone_from(waker),
+            None => handlers.all.push(Registered {
+                connection,
+                relayed,
+                waker: waker.clone(),
+            }),
+        }
+        if !relayed && handlers.on_relayed {
+            self.moving.store(true, Ordering::Release);
+            drop(handlers);
+            self.moves.notify_one();
+            self.writer.notify_one();
         }
     }
 
     pub(crate) fn unregister(&self, connection: ConnectionId) {
         self.handlers
             .lock()
-            .retain(|(known, _)| *known != connection);
+            .all
+            .retain(|handler| handler.connection != connection);
         self.wake_handlers();
+    }
+
+    /// Whether the stream is to end because there is a better connection.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire)
+    }
+
+    /// Waits until the stream is to move.
+    pub(crate) async fn moves(&self) {
+        while !self.is_moving() {
+            self.moves.notified().await;
+        }
     }
 
     fn has_something(&self) -> bool {
@@ -140,20 +194,37 @@ impl PeerIo {
     }
 
     /// Whether the caller must open the stream.
-    pub(crate) fn claim_stream(&self) -> bool {
+    pub(crate) fn claim_stream(&self, relayed: bool) -> bool {
         if self.stream.load(Ordering::Acquire) != NO_STREAM
             || self.unsupported.load(Ordering::Relaxed)
             || !self.has_something()
         {
             return false;
         }
-        self.stream
+        let mut handlers = self.handlers.lock();
+        if relayed && handlers.all.iter().any(|handler| !handler.relayed) {
+            return false;
+        }
+        let claimed = self
+            .stream
             .compare_exchange(NO_STREAM, OPENING, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+            .is_ok();
+        if claimed {
+            handlers.on_relayed = relayed;
+        }
+        claimed
     }
 
     pub(crate) fn stream_opened(&self) {
         self.stream.store(RUNNING, Ordering::Release);
+    }
+
+    /// There is no stream any more, wherever it was.
+    fn no_stream(&self) {
+        let mut handlers = self.handlers.lock();
+        handlers.on_relayed = false;
+        self.moving.store(false, Ordering::Release);
+        self.stream.store(NO_STREAM, Ordering::Release);
     }
 
     /// The stream is gone or could not be opened; true when the peer is given up.
@@ -162,19 +233,19 @@ impl PeerIo {
         if failures >= MAX_FAILURES {
             self.unsupported.store(true, Ordering::Relaxed);
         }
-        self.stream.store(NO_STREAM, Ordering::Release);
+        self.no_stream();
         failures >= MAX_FAILURES
     }
 
-    /// The stream could not be opened because its connection closed.
+    /// The stream ended, or could not be opened because its connection closed: the next one is opened elsewhere.
     pub(crate) fn unclaim_stream(&self) {
-        self.stream.store(NO_STREAM, Ordering::Release);
+        self.no_stream();
         self.wake_handlers();
     }
 
     pub(crate) fn set_unsupported(&self) {
         self.unsupported.store(true, Ordering::Relaxed);
-        self.stream.store(NO_STREAM, Ordering::Release);
+        self.no_stream();
     }
 
     /// It spoke Bitswap to us; true when that is news.
@@ -188,5 +259,63 @@ impl PeerIo {
 
     pub(crate) fn drain(&self) -> Vec<Reply> {
         self.replies.lock().drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stream_moves_from_a_relayed_connection_to_a_direct_one_and_back() {
+        let io = PeerIo::new(PeerId::random(), &Config::default());
+        let (relayed, direct) = (
+            ConnectionId::new_unchecked(1),
+            ConnectionId::new_unchecked(2),
+        );
+        io.set_has_wants();
+        io.register(relayed, true, Waker::noop());
+        assert!(io.claim_stream(true));
+        io.stream_opened();
+        assert!(!io.is_moving() && !io.claim_stream(true));
+        io.register(direct, false, Waker::noop());
+        assert!(io.is_moving());
+        // Until the one there is has ended, there is no other.
+        assert!(!io.claim_stream(false));
+        io.unclaim_stream();
+        assert!(!io.is_moving());
+        assert!(!io.claim_stream(true), "there is a direct connection");
+        assert!(io.claim_stream(false));
+        io.stream_opened();
+        io.register(ConnectionId::new_unchecked(3), false, Waker::noop());
+        assert!(
+            !io.is_moving(),
+            "one direct connection is as good as another"
+        );
+        io.unregister(direct);
+        io.unregister(ConnectionId::new_unchecked(3));
+        assert!(!io.stream_failed());
+        assert!(io.claim_stream(true), "only the relay is left");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_goes_first_on_the_next_stream() {
+        let io = PeerIo::new(PeerId::random(), &Config::default());
+        let reply = |reserved| Reply {
+            message: Outgoing::default(),
+            reserved,
+        };
+        io.push(reply(1));
+        io.push(reply(2));
+        let current = io.pop().unwrap();
+        io.put_back(current);
+        let order: Vec<u64> = io.drain().iter().map(|reply| reply.reserved).collect();
+        assert_eq!(order, [1, 2]);
+        // A call to move that came before anybody waits is not lost.
+        io.set_has_wants();
+        io.register(ConnectionId::new_unchecked(1), true, Waker::noop());
+        assert!(io.claim_stream(true));
+        io.register(ConnectionId::new_unchecked(2), false, Waker::noop());
+        io.moves().await;
     }
 }

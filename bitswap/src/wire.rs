@@ -52,7 +52,8 @@ pub enum WireError {
     /// A block is longer than 2 MiB.
     #[error("block of {0} bytes in a message")]
     BlockTooLong(usize),
-    /// There are more blocks or presences than [`MAX_BLOCKS`] or [`MAX_PRESENCES`].
+    /// There are more blocks or presences than [`MAX_BLOCKS`] or [`MAX_PRESENCES`], or more of the same small blocks
+    /// than there can be different ones.
     #[error("too many entries in a message")]
     TooMany,
 }
@@ -117,7 +118,7 @@ pub struct Prefix {
     /// The code of the hash function.
     pub hash: u64,
     /// The length of the digest, in bytes.
-    pub digest_len: usize,
+    pub digest_len: u8,
 }
 
 /// A block as it came: its CID is not known before its bytes are hashed.
@@ -138,7 +139,7 @@ pub struct Message {
     pub wants: Vec<WantEntry>,
     /// Blocks.
     pub blocks: Vec<RawBlock>,
-    /// What the peer has (`true`) and has not.
+    /// What the peer has (`true`) and has not, without those that no node could have.
     pub presences: Vec<(Cid, bool)>,
     /// Bytes that the peer has still to send.
     pub pending_bytes: i32,

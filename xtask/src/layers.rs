@@ -8,13 +8,19 @@ use std::fs;
 use std::path::Path;
 
 /// Each crate of ours and those of ours it may use. A crate that is not here fails the check.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("ipfs-kit-blockstore", &[]),
     ("ipfs-kit-unixfs", &["ipfs-kit-blockstore"]),
     ("ipfs-kit-bitswap", &["ipfs-kit-blockstore"]),
+    ("ipfs-kit-ipns", &["ipfs-kit-blockstore"]),
     (
         "ipfs-kit-node",
-        &["ipfs-kit-blockstore", "ipfs-kit-unixfs", "ipfs-kit-bitswap"],
+        &[
+            "ipfs-kit-blockstore",
+            "ipfs-kit-unixfs",
+            "ipfs-kit-bitswap",
+            "ipfs-kit-ipns",
+        ],
     ),
     ("ipfs-kit-http", &["ipfs-kit-node"]),
     ("ipfs-kit", &["ipfs-kit-node", "ipfs-kit-http"]),

@@ -27,16 +27,23 @@ pub struct Handler {
     shared: Arc<Shared>,
     io: Arc<PeerIo>,
     connection: ConnectionId,
+    relayed: bool,
     waker: Option<Waker>,
     opening: bool,
 }
 
 impl Handler {
-    pub(super) fn new(shared: Arc<Shared>, io: Arc<PeerIo>, connection: ConnectionId) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        io: Arc<PeerIo>,
+        connection: ConnectionId,
+        relayed: bool,
+    ) -> Self {
         Self {
             shared,
             io,
             connection,
+            relayed,
             waker: None,
             opening: false,
         }
@@ -130,10 +137,10 @@ impl ConnectionHandler for Handler {
             .as_ref()
             .is_some_and(|known| known.will_wake(cx.waker()))
         {
-            self.io.register(self.connection, cx.waker());
+            self.io.register(self.connection, self.relayed, cx.waker());
             self.waker = Some(cx.waker().clone());
         }
-        if !self.opening && self.io.claim_stream() {
+        if !self.opening && self.io.claim_stream(self.relayed) {
             self.opening = true;
             let protocol = SubstreamProtocol::new(AnyProtocol, ());
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });

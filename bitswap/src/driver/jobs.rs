@@ -171,7 +171,7 @@ fn verify_batch(batch: &[Incoming]) -> Vec<(PeerId, Vec<Block>)> {
                 digests.next().map(|digest| Multihash::sha2_256(&digest))
             } else {
                 let RawBlock { prefix, data } = block;
-                hash::digest(prefix.hash, prefix.digest_len, data).ok()
+                hash::digest(prefix.hash, prefix.digest_len.into(), data).ok()
             };
             let cid = digest.and_then(|digest| name(&block.prefix, digest));
             if let Some(cid) = cid {

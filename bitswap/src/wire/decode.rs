@@ -1,4 +1,7 @@
 //! Bytes to [`Message`].
+//!
+//! What is read takes no more than four times the bytes that it is read from, and a constant: lists have their length from
+//! the beginning, entries that no honest peer sends are skipped, and more tiny blocks than that are refused.
 
 use bytes::Bytes;
 use ipfs_kit_blockstore::{Cid, MAX_BLOCK_LEN, Version, varint};
@@ -14,7 +17,7 @@ impl Message {
     /// # Errors
     /// [`WireError`]; nothing of a malformed message is used.
     pub fn decode(body: &Bytes) -> Result<Self, WireError> {
-        let mut message = Self::default();
+        let mut message = with_room(body)?;
         let mut fields = Fields::new(body);
         while let Some(field) = fields.next()? {
             match field {
@@ -25,10 +28,10 @@ impl Message {
                     message.add_block(prefix, body.slice_ref(data))?;
                 }
                 (4, Value::Bytes(presence)) => {
-                    if message.presences.len() == MAX_PRESENCES {
-                        return Err(WireError::TooMany);
+                    let (cid, have) = read_presence(presence)?;
+                    if is_servable(&cid) {
+                        message.presences.push((cid, have));
                     }
-                    message.presences.push(read_presence(presence)?);
                 }
                 (5, Value::Varint(pending)) => message.pending_bytes = pending as i32,
                 (field @ 1..=5, _) => return Err(WireError::WireType(field)),
@@ -42,9 +45,6 @@ impl Message {
         if data.len() > MAX_BLOCK_LEN {
             return Err(WireError::BlockTooLong(data.len()));
         }
-        if self.blocks.len() == MAX_BLOCKS {
-            return Err(WireError::TooMany);
-        }
         self.blocks.push(RawBlock { prefix, data });
         Ok(())
     }
@@ -55,8 +55,7 @@ impl Message {
             match field {
                 (1, Value::Bytes(entry)) => {
                     let entry = read_entry(entry)?;
-                    let servable = entry.cid.check().is_ok() && !entry.cid.hash().is_identity();
-                    if servable && self.wants.len() < MAX_WANTS {
+                    if is_servable(&entry.cid) && self.wants.len() < MAX_WANTS {
                         self.wants.push(entry);
                     }
                 }
@@ -67,6 +66,50 @@ impl Message {
         }
         Ok(())
     }
+}
+
+/// Bytes that the list of blocks may take whatever the length of the message is: enough for all different blocks of up to
+/// two bytes.
+const SMALL_BLOCKS: usize = 64 << 10;
+
+/// Bytes of an entry with the shortest CID that is read: two of its field and four before a digest of twenty.
+const LEAST_ENTRY: usize = 26;
+
+/// An empty message with room for what `body` has.
+fn with_room(body: &[u8]) -> Result<Message, WireError> {
+    let (mut wants, mut blocks, mut presences) = (0, 0, 0);
+    let mut fields = Fields::new(body);
+    while let Some(field) = fields.next()? {
+        match field {
+            (1, Value::Bytes(list)) => {
+                let mut entries = Fields::new(list);
+                while let Some(entry) = entries.next()? {
+                    wants += usize::from(is_entry(&entry, 1));
+                }
+            }
+            (2 | 3, _) => blocks += 1,
+            _ => presences += usize::from(is_entry(&field, 4)),
+        }
+    }
+    let room = 4 * body.len() + SMALL_BLOCKS;
+    if blocks > MAX_BLOCKS || presences > MAX_PRESENCES || blocks * size_of::<RawBlock>() > room {
+        return Err(WireError::TooMany);
+    }
+    Ok(Message {
+        wants: Vec::with_capacity(wants.min(MAX_WANTS)),
+        blocks: Vec::with_capacity(blocks),
+        presences: Vec::with_capacity(presences),
+        ..Message::default()
+    })
+}
+
+fn is_entry(field: &(u64, Value<'_>), number: u64) -> bool {
+    matches!(field, (found, Value::Bytes(entry)) if *found == number && entry.len() >= LEAST_ENTRY)
+}
+
+/// Whether any node may have it as a block of its own.
+fn is_servable(cid: &Cid) -> bool {
+    cid.check().is_ok() && !cid.hash().is_identity()
 }
 
 const V0_PREFIX: Prefix = Prefix {
@@ -164,7 +207,7 @@ fn read_prefix(bytes: &[u8]) -> Result<Prefix, WireError> {
         version,
         codec,
         hash,
-        digest_len: digest_len as usize,
+        digest_len: digest_len as u8,
     })
 }
 

@@ -337,12 +337,7 @@ impl Keys<'_> {
 /// # Errors
 /// [`KeyError::NoPublicKey`].
 pub fn inlined_public_key(id: &PeerId) -> Result<PublicKey, KeyError> {
-    const IDENTITY: u64 = 0;
-    let hash = id.as_ref();
-    (hash.code() == IDENTITY)
-        .then(|| PublicKey::try_decode_protobuf(hash.digest()).ok())
-        .flatten()
-        .ok_or_else(|| KeyError::NoPublicKey(id.to_base58()))
+    ipfs_kit_ipns::inlined_public_key(id).ok_or_else(|| KeyError::NoPublicKey(id.to_base58()))
 }
 
 /// Reads the base64 text of the configuration.

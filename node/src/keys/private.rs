@@ -177,6 +177,16 @@ impl PrivateKey {
     }
 }
 
+impl ipfs_kit_ipns::Signer for PrivateKey {
+    fn public(&self) -> PublicKey {
+        PrivateKey::public(self)
+    }
+
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        self.sign_raw(message).ok()
+    }
+}
+
 fn generate_from_seed(kind: KeyType) -> Result<PrivateKey, KeyError> {
     let failed = || KeyError::Generation(kind.name());
     let mut seed = Zeroizing::new([0_u8; 32]);

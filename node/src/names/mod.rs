@@ -23,7 +23,6 @@ mod dnslink;
 mod error;
 mod path;
 mod publisher;
-pub mod record;
 mod resolve;
 mod routing;
 mod settings;
@@ -38,6 +37,9 @@ use std::time::SystemTime;
 
 use libp2p::PeerId;
 use parking_lot::{Mutex, RwLock};
+
+/// Records of names, in a crate of their own.
+pub use ipfs_kit_ipns as record;
 
 pub use dns::SystemDns;
 pub use error::NameError;

@@ -3,14 +3,15 @@
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{autonat, connection_limits, dcutr, gossipsub, identify, mdns, relay, upnp};
+use libp2p::{autonat, connection_limits, dcutr, identify, mdns, relay, upnp};
 
 use super::NetError;
 use super::gate;
 use super::guard::Filters;
 use super::kad::{self, Dht, Scope};
+use super::pubsub::Gossip;
 use super::settings::Settings;
-use super::tunnel;
+use super::streams;
 
 /// Told to every peer, as Kubo does.
 pub const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
@@ -28,12 +29,11 @@ pub struct Behaviour {
     pub gate: gate::Behaviour,
     pub limits: connection_limits::Behaviour,
     pub identify: identify::Behaviour,
-    pub streams: libp2p_stream::Behaviour,
-    pub tunnels: tunnel::Behaviour,
+    pub streams: streams::Behaviour,
     pub bitswap: Toggle<ipfs_kit_bitswap::Behaviour>,
     pub wan: Toggle<Dht>,
     pub lan: Toggle<Dht>,
-    pub pubsub: Toggle<gossipsub::Behaviour>,
+    pub pubsub: Toggle<Gossip>,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
     pub relay_client: Toggle<relay::client::Behaviour>,
     pub relay_service: Toggle<relay::Behaviour>,
@@ -70,8 +70,7 @@ impl Behaviour {
             gate: gate::Behaviour::new(filters, settings.caps.clone()),
             limits: connection_limits::Behaviour::new(limits()),
             identify: identify::Behaviour::new(identity(key, settings)),
-            streams: libp2p_stream::Behaviour::new(),
-            tunnels: tunnel::Behaviour::default(),
+            streams: streams::Behaviour::default(),
             bitswap: bitswap.into(),
             wan: kad::dht(Scope::Wan, local, settings).into(),
             lan: kad::dht(lan, local, settings).into(),

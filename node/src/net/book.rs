@@ -154,6 +154,17 @@ impl Book {
         self.connected.iter()
     }
 
+    /// Who answered at an address that this node dialled and is connected to.
+    pub fn dialled_at(&self, address: &Multiaddr) -> Option<PeerId> {
+        let is_there = |connection: &Connection| {
+            connection.direction == Direction::Outbound && connection.address == *address
+        };
+        let mut connected = self.connected.iter();
+        connected
+            .find(|(_, entry)| entry.connections.iter().any(is_there))
+            .map(|(peer, _)| *peer)
+    }
+
     /// Number of connected peers.
     pub fn count(&self) -> usize {
         self.connected.len()

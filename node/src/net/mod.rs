@@ -8,10 +8,12 @@ mod answer;
 mod behaviour;
 mod book;
 mod both;
+mod boxed;
 mod busy;
 mod command;
 mod connmgr;
 mod datagrams;
+mod dial;
 mod error;
 mod filter;
 mod frames;
@@ -37,9 +39,11 @@ mod routing;
 mod security;
 mod serve;
 mod settings;
+mod streams;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod traffic;
 mod transport;
 mod tunnel;
@@ -75,6 +79,7 @@ pub use tunnel::{Tunnel, TunnelFilter, TunnelInfo, TunnelStream, Tunnels};
 
 use command::Command;
 use settings::Settings;
+use streams::OpenError;
 use task::SwarmTask;
 use traffic::Traffic;
 
@@ -90,7 +95,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 /// The network of a node that is online.
 pub(crate) struct Net {
     commands: mpsc::Sender<Command>,
-    streams: libp2p_stream::Control,
+    streams: streams::Opener,
     bitswap: Option<Bitswap>,
     delegated: Option<Arc<Delegated>>,
     retrieval: Option<Arc<Retrieval>>,
@@ -133,9 +138,11 @@ impl Net {
             task.keep_records(started.sides);
             started.thread
         });
-        let (streams, traffic) = (task.streams(), task.traffic());
+        let (streams, traffic) = (task.opener(), task.traffic());
         let warnings = task.warnings().to_vec();
         let tunnels = task.tunnels();
+        // Nobody else does.
+        let pings = task.accepting().accept(ping::PROTOCOL);
         let running = runtime.spawn(task.run());
         // Listeners that are slow to tell their addresses are no reason to fail.
         let _ = tokio::time::timeout(LISTEN_MAX, ready).await;
@@ -154,7 +161,9 @@ impl Net {
             records: Mutex::new(records),
         });
         providers::spawn(&net);
-        net.runtime.spawn(ping::answer(net.streams.clone()));
+        if let Some(pings) = pings {
+            net.runtime.spawn(ping::answer(pings));
+        }
         net.runtime.spawn(ping::measure(Arc::downgrade(&net)));
         Ok(net)
     }
@@ -224,20 +233,15 @@ impl Net {
         peer: PeerId,
         protocol: StreamProtocol,
     ) -> Result<Stream, NetError> {
-        let mut control = self.streams.clone();
-        match control.open_stream(peer, protocol).await {
-            Ok(stream) => Ok(stream),
-            Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(protocol)) => {
-                Err(NetError::NoProtocol {
-                    peer,
-                    protocol: protocol.to_string(),
-                })
-            }
-            Err(error) => Err(NetError::Stream {
+        let opened = self.streams.open(peer, protocol.clone()).await;
+        opened.map_err(|error| match error {
+            OpenError::NotConnected => NetError::NotConnected(peer),
+            OpenError::NoProtocol => NetError::NoProtocol {
                 peer,
-                reason: error.to_string(),
-            }),
-        }
+                protocol: protocol.to_string(),
+            },
+            OpenError::Failed(reason) => NetError::Stream { peer, reason },
+        })
     }
 
     /// Ends the swarm task: connections are closed, the ports are free when this returns.

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use rustc_hash::FxHashMap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::command::Command;
+use super::streams::Incoming;
 use super::{Net, NetError};
 
 /// The protocol of the libp2p ping specification.
@@ -64,14 +65,9 @@ pub async fn round_trip(stream: &mut Stream, peer: PeerId) -> Result<Duration, N
 }
 
 /// Answers pings until the swarm is gone.
-pub async fn answer(mut control: libp2p_stream::Control) {
-    // Nobody else takes this protocol.
-    let Ok(mut incoming) = control.accept(PROTOCOL) else {
-        return;
-    };
-    drop(control);
+pub async fn answer(mut incoming: mpsc::Receiver<Incoming>) {
     let room = Arc::new(Semaphore::new(ANSWERED_MAX));
-    while let Some((_, stream)) = incoming.next().await {
+    while let Some((_, stream)) = incoming.recv().await {
         if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
             tokio::spawn(async move {
                 // Ends when the peer closes the stream, which is no failure.

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use libp2p::PeerId;
 use libp2p::gossipsub::{
-    self, ConfigBuilder, IdentTopic, MessageAcceptance, MessageAuthenticity, MessageId,
-    PeerScoreParams, PeerScoreThresholds, PublishError, TopicHash, ValidationMode,
+    self, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter,
+    MessageAcceptance, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
+    PublishError, TopicHash, TopicSubscriptionFilter, ValidationMode,
 };
 use libp2p::identity::Keypair;
 use rustc_hash::FxHashMap;
@@ -35,8 +36,23 @@ const WAITING_MAX: usize = 1024;
 /// Topics subscribed to at the same time.
 const TOPICS_MAX: usize = 1024;
 
-/// Bytes of a topic's name.
-const TOPIC_LEN_MAX: usize = 1024;
+/// Bytes of a topic's name. Those of peers that are longer are not noted.
+const TOPIC_LEN_MAX: usize = 512;
+
+/// Topics that are noted of one peer: 64 KiB with the longest names.
+const PEER_TOPICS_MAX: usize = 128;
+
+/// Gossipsub that bounds what it notes of peers.
+pub type Gossip = gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<ShortNames>>;
+
+/// Topics with names that are not too long. The library bounds their number alone.
+pub struct ShortNames;
+
+impl TopicSubscriptionFilter for ShortNames {
+    fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
+        topic.as_str().len() <= TOPIC_LEN_MAX
+    }
+}
 
 /// A message that arrived, or that this node published itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +135,7 @@ fn check_topic(topic: &str) -> Result<(), NetError> {
 }
 
 /// Builds the behaviour.
-pub fn behaviour(
-    key: &Keypair,
-    settings: &PubsubSettings,
-) -> Result<gossipsub::Behaviour, NetError> {
+pub fn behaviour(key: &Keypair, settings: &PubsubSettings) -> Result<Gossip, NetError> {
     let failed = |reason: String| NetError::Transport {
         what: "pubsub",
         reason,
@@ -137,8 +150,13 @@ pub fn behaviour(
         .build()
         .map_err(|error| failed(error.to_string()))?;
     let signed = MessageAuthenticity::Signed(key.clone());
-    let mut behaviour =
-        gossipsub::Behaviour::new(signed, config).map_err(|error| failed(error.to_owned()))?;
+    let filter = MaxCountSubscriptionFilter {
+        filter: ShortNames,
+        max_subscribed_topics: PEER_TOPICS_MAX,
+        max_subscriptions_per_request: PEER_TOPICS_MAX,
+    };
+    let mut behaviour = Gossip::new_with_subscription_filter(signed, config, filter)
+        .map_err(|error| failed(error.to_owned()))?;
     let here = [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -190,7 +208,7 @@ impl Topics {
 }
 
 impl SwarmTask {
-    fn gossip(&mut self) -> Result<&mut gossipsub::Behaviour, NetError> {
+    fn gossip(&mut self) -> Result<&mut Gossip, NetError> {
         let pubsub = &mut self.swarm.behaviour_mut().pubsub;
         pubsub.as_mut().ok_or(NetError::NoPubsub)
     }

@@ -4,19 +4,21 @@ use std::io;
 
 use futures::future::{BoxFuture, Either, FutureExt};
 use futures::{AsyncRead, AsyncWrite};
+use futures_rustls::TlsStream;
 use libp2p::core::Negotiated;
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, noise, tls};
+use libp2p::{PeerId, noise};
 
 use super::NetError;
 use super::settings::SecurityKind;
+use super::tls::Tls;
 
 /// Upgrade of a raw connection to an encrypted one that knows its peer.
 #[derive(Clone)]
 pub struct Security {
     order: Vec<SecurityKind>,
-    tls: tls::Config,
+    tls: Tls,
     noise: noise::Config,
 }
 
@@ -26,7 +28,7 @@ impl Security {
         let failed = |what, reason: String| NetError::Transport { what, reason };
         Ok(Self {
             order: order.to_vec(),
-            tls: tls::Config::new(key).map_err(|error| failed("TLS", error.to_string()))?,
+            tls: Tls::new(key).map_err(|error| failed("TLS", error))?,
             noise: noise::Config::new(key).map_err(|error| failed("Noise", error.to_string()))?,
         })
     }
@@ -51,10 +53,9 @@ impl UpgradeInfo for Security {
 }
 
 /// An encrypted connection.
-pub type Encrypted<C> =
-    Negotiated<Either<tls::TlsStream<Negotiated<C>>, noise::Output<Negotiated<C>>>>;
+pub type Encrypted<C> = Negotiated<Either<TlsStream<Negotiated<C>>, noise::Output<Negotiated<C>>>>;
 
-type Secured<C> = (PeerId, Either<tls::TlsStream<C>, noise::Output<C>>);
+type Secured<C> = (PeerId, Either<TlsStream<C>, noise::Output<C>>);
 
 impl<C> InboundConnectionUpgrade<C> for Security
 where
@@ -68,8 +69,7 @@ where
         async move {
             match kind {
                 SecurityKind::Tls => {
-                    let upgrade = self.tls.upgrade_inbound(socket, "/tls/1.0.0");
-                    let (peer, stream) = upgrade.await.map_err(io::Error::other)?;
+                    let (peer, stream) = self.tls.accept(socket).await?;
                     Ok((peer, Either::Left(stream)))
                 }
                 SecurityKind::Noise => {
@@ -95,8 +95,7 @@ where
         async move {
             match kind {
                 SecurityKind::Tls => {
-                    let upgrade = self.tls.upgrade_outbound(socket, "/tls/1.0.0");
-                    let (peer, stream) = upgrade.await.map_err(io::Error::other)?;
+                    let (peer, stream) = self.tls.connect(socket).await?;
                     Ok((peer, Either::Left(stream)))
                 }
                 SecurityKind::Noise => {

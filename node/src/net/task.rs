@@ -9,15 +9,17 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, mdns};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use tokio::sync::{mpsc, oneshot};
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::book::Book;
+use super::boxed::Boxed;
 use super::busy::Busy;
-use super::command::{Command, Reply};
+use super::command::Command;
 use super::connmgr::{self, Candidate};
 use super::datagrams;
+use super::dial::Dials;
 use super::guard::Filters;
 use super::kad::{Ops, Validators};
 use super::pubsub::Topics;
@@ -25,7 +27,7 @@ use super::redial::{BOOTSTRAP, PEERING, Redial};
 use super::relays::Relays;
 use super::settings::Settings;
 use super::traffic::Traffic;
-use super::{NetError, listen, transport, tunnel};
+use super::{NetError, listen, streams, transport, tunnel};
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -48,20 +50,13 @@ const BUSY: u32 = 20;
 /// Time that closing connections may take when the task ends.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// A dial that somebody waits for.
-pub(super) struct Dial {
-    pub peer: Option<PeerId>,
-    pub target: String,
-    pub reply: Reply<Result<PeerId, NetError>>,
-}
-
 /// Owns the swarm; ends when it is told to or when every handle is gone.
 pub(super) struct SwarmTask {
-    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) swarm: Swarm<Boxed<Behaviour>>,
     pub(super) settings: Settings,
     pub(super) public_key: Vec<u8>,
     pub(super) book: Book,
-    pub(super) dials: FxHashMap<ConnectionId, Dial>,
+    pub(super) dials: Dials,
     pub(super) peering: Redial,
     pub(super) lookups: Ops,
     pub(super) topics: Topics,
@@ -102,14 +97,19 @@ impl SwarmTask {
             .with_idle_connection_timeout(IDLE_MAX)
             .with_per_connection_event_buffer_size(CONNECTION_EVENTS_MAX)
             .with_smart_dial();
-        let mut swarm = Swarm::new(transport, behaviour, key.public().to_peer_id(), config);
+        let mut swarm = Swarm::new(
+            transport,
+            Boxed(behaviour),
+            key.public().to_peer_id(),
+            config,
+        );
         let silent = start_listening(&mut swarm, &mut settings)?;
         let (sender, ready) = oneshot::channel();
         let mut task = Self {
             public_key: key.public().encode_protobuf(),
             swarm,
             book: Book::default(),
-            dials: FxHashMap::default(),
+            dials: Dials::default(),
             peering: Redial::new(PEERING),
             lookups: Ops::default(),
             topics: Topics::default(),
@@ -146,8 +146,13 @@ impl SwarmTask {
     }
 
     /// Opens streams outside of the task.
-    pub fn streams(&self) -> libp2p_stream::Control {
-        self.swarm.behaviour().streams.new_control()
+    pub fn opener(&self) -> streams::Opener {
+        self.swarm.behaviour().streams.opener().clone()
+    }
+
+    /// Takes streams outside of the task.
+    pub fn accepting(&self) -> streams::Accepting {
+        self.swarm.behaviour().streams.accepting().clone()
     }
 
     /// What goes over the connections.
@@ -158,9 +163,8 @@ impl SwarmTask {
     /// No tunnels yet; their peers will be the last to be trimmed.
     pub fn tunnels(&self) -> tunnel::Registry {
         let own = super::protocols::of(&self.settings, true);
-        let accepting = self.swarm.behaviour().tunnels.accepting().clone();
         let busy = Arc::clone(&self.busy);
-        tunnel::Registry::new(self.settings.mounting, own, accepting, busy)
+        tunnel::Registry::new(self.settings.mounting, own, self.accepting(), busy)
     }
 
     /// What of the configuration has no effect.
@@ -233,7 +237,7 @@ impl SwarmTask {
                 connection_id,
                 error,
                 ..
-            } => self.dial_failed(connection_id, error),
+            } => self.dial_failed(connection_id, &error),
             SwarmEvent::NewListenAddr {
                 listener_id,
                 address,
@@ -383,7 +387,7 @@ impl SwarmTask {
 
 /// Listens on every address; one that cannot be used is a warning as long as another can.
 fn start_listening(
-    swarm: &mut Swarm<Behaviour>,
+    swarm: &mut Swarm<Boxed<Behaviour>>,
     settings: &mut Settings,
 ) -> Result<FxHashSet<ListenerId>, NetError> {
     let mut silent = FxHashSet::default();

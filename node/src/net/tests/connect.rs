@@ -214,3 +214,55 @@ async fn a_private_network_keeps_strangers_out() {
     let text = error.unwrap_err().to_string();
     assert!(text.contains("swarm.key is needed"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_who_wants_a_peer_waits_for_the_same_dial() {
+    let (one, two) = (node(&[TCP]).await, node(&[TCP]).await);
+    let (ones, twos) = (one.peers().unwrap(), two.peers().unwrap());
+    let target = address(&two).await;
+    let (listen, _) = target.split_once("/p2p/").unwrap();
+    let asked = (0..60).map(|n| {
+        let text = if n % 3 == 0 { listen } else { &target };
+        ones.connect(text)
+    });
+    let id = twos.id().await.unwrap().id;
+    for peer in futures::future::join_all(asked).await {
+        assert_eq!(peer.unwrap(), id);
+    }
+    // One dial for the peer and one for whoever is there.
+    let connections = ones.list().await.unwrap();
+    assert!((1..=2).contains(&connections.len()), "{connections:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_wait_for_a_dial_hear_that_it_failed_and_a_better_address_is_not_waited_for() {
+    let (one, two) = (node(&[TCP]).await, node(&[TCP]).await);
+    let peers = one.peers().unwrap();
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let id = two.peers().unwrap().id().await.unwrap().id;
+    let nowhere = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{id}");
+    let stuck: Vec<_> = (0..5)
+        .map(|_| {
+            let (peers, nowhere) = (peers.clone(), nowhere.clone());
+            tokio::spawn(async move { peers.connect(&nowhere).await })
+        })
+        .collect();
+    let _held = silent.accept().unwrap();
+    let target = address(&two).await;
+    let found = tokio::time::timeout(Duration::from_secs(10), peers.connect(&target));
+    assert_eq!(found.await.unwrap().unwrap(), id);
+    // The peer is connected: nobody has to wait for the dial that got nowhere.
+    for waiting in stuck {
+        let outcome = tokio::time::timeout(Duration::from_secs(10), waiting);
+        assert_eq!(outcome.await.unwrap().unwrap().unwrap(), id);
+    }
+
+    let other = "12D3KooWJDaB3mP92GVoaEhwd9Yyf33NLBHN5o9eZ3F1gXcCzvoG";
+    let nobody = format!("/ip4/127.0.0.1/tcp/1/p2p/{other}");
+    let asked = (0..20).map(|_| peers.connect(&nobody));
+    for outcome in futures::future::join_all(asked).await {
+        assert!(matches!(outcome, Err(NetError::Dial { .. })), "{outcome:?}");
+    }
+}

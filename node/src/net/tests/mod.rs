@@ -9,6 +9,7 @@ mod names;
 mod provide;
 mod pubsub;
 mod reach;
+mod relayed;
 mod routing;
 mod traffic;
 mod tunnel;

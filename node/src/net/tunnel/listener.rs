@@ -12,9 +12,9 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tokio_util::sync::CancellationToken;
 
 use super::address::{Endpoint, tcp_address};
-use super::inbound::Incoming;
 use super::pipe::{Patience, both_ways};
 use super::{Tunnel, TunnelInfo, peer_address};
+use crate::net::streams::Incoming;
 use crate::net::{Net, NetError, Peers};
 
 /// Longest wait for a stream to the peer (Kubo's value), and for the TCP target.

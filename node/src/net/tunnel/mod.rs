@@ -4,7 +4,6 @@
 //! opens a stream of a protocol to a peer for each. Both keep going until they are closed or the node stops.
 
 mod address;
-mod inbound;
 mod listener;
 mod pipe;
 mod registry;
@@ -19,7 +18,6 @@ use super::peers::parse_peer_address;
 use super::{Net, NetError};
 use address::Endpoint;
 
-pub use inbound::Behaviour;
 pub use registry::Registry;
 
 /// One listener or forwarder.

@@ -9,10 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::inbound::Accepting;
 use super::{Tunnel, TunnelInfo, TunnelStream};
 use crate::net::NetError;
 use crate::net::busy::{Busy, Hold};
+use crate::net::streams::Accepting;
 
 /// Listeners and forwarders at the same time.
 const TUNNELS_MAX: usize = 128;

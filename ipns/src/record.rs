@@ -1,20 +1,16 @@
-//! IPNS records: made, read, verified and compared.
-//!
-//! Spec: <https://specs.ipfs.tech/ipns/ipns-record/>. A record is a protobuf whose field `data` holds the signed
-//! dag-cbor document; the other fields repeat it for readers of version 1.
+//! One record.
 
 use std::cmp::Ordering;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ipfs_kit_blockstore::codec::{Value, dag_cbor};
-use libp2p::PeerId;
-use libp2p::identity::PublicKey;
+use libp2p_identity::{PeerId, PublicKey};
 use prost::Message;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::keys::{PrivateKey, inlined_public_key};
+use crate::{Signer, inlined_public_key};
 
 /// Largest record that is read or made, in bytes.
 pub const MAX_RECORD_LEN: usize = 10 << 10;
@@ -135,18 +131,20 @@ impl Record {
     /// # Errors
     /// [`RecordError::TooLarge`] for a value that does not fit, [`RecordError::Validity`] for a time past the year
     /// 9999, [`RecordError::Signing`].
-    pub fn create(key: &PrivateKey, new: &NewRecord) -> Result<Self, RecordError> {
-        let sign = |message: &[u8]| match key.sign_raw(message) {
-            Ok(signature) => Ok(Some(Bytes::from(signature))),
-            Err(_) => Err(RecordError::Signing),
+    pub fn create(key: &impl Signer, new: &NewRecord) -> Result<Self, RecordError> {
+        let sign = |message: &[u8]| match key.sign(message) {
+            Some(signature) => Ok(Some(Bytes::from(signature))),
+            None => Err(RecordError::Signing),
         };
+        let public = key.public();
+        let name = public.to_peer_id();
         let validity = Bytes::from(format_time(new.eol)?);
         let value = Bytes::copy_from_slice(new.value.as_bytes());
         let ttl = i64::try_from(new.ttl.as_nanos()).unwrap_or(i64::MAX);
         let data = encode_data(&value, &validity, new.sequence, ttl)?;
-        let inlined = inlined_public_key(&key.peer_id()).is_ok();
+        let inlined = inlined_public_key(&name).is_some();
         let mut entry = Entry {
-            public_key: (!inlined).then(|| key.public().encode_protobuf().into()),
+            public_key: (!inlined).then(|| public.encode_protobuf().into()),
             signature_v2: sign(&[SIGNATURE_PREFIX, &data].concat())?,
             data: Some(data),
             ..Entry::default()
@@ -161,7 +159,7 @@ impl Record {
         }
         let bytes = Bytes::from(entry.encode_to_vec());
         // What we hand out is read back by the same rules as everybody else's.
-        Unverified::decode(bytes)?.verify(&key.peer_id(), None)
+        Unverified::decode(bytes)?.verify(&name, None)
     }
 
     /// Verifies the bytes of a record of `name` in the order of the specification.
@@ -385,7 +383,7 @@ fn present(field: &Option<Bytes>) -> Option<&Bytes> {
 /// Step 3.
 fn public_key(entry: &Entry, name: &PeerId) -> Result<PublicKey, RecordError> {
     let Some(encoded) = present(&entry.public_key) else {
-        return inlined_public_key(name).map_err(|_| RecordError::NoPublicKey);
+        return inlined_public_key(name).ok_or(RecordError::NoPublicKey);
     };
     let public = PublicKey::try_decode_protobuf(encoded)
         .map_err(|error| RecordError::BadPublicKey(error.to_string()))?;
