@@ -18,6 +18,7 @@ pub mod diag;
 pub mod exists;
 pub mod fast_provide;
 pub mod files;
+pub mod filestore;
 pub mod get;
 pub mod id;
 pub mod job;
@@ -55,6 +56,7 @@ pub static ROOT: Command = Command {
         &ls::COMMAND,
         &refs::COMMAND,
         &files::COMMAND,
+        &filestore::COMMAND,
         &dag::COMMAND,
         &block::COMMAND,
         &cid::COMMAND,
