@@ -19,6 +19,7 @@ mod pages;
 mod parse;
 mod reads;
 mod reply;
+mod request_id;
 mod route;
 mod running;
 mod seed;
@@ -40,10 +41,11 @@ pub use call::TERMINAL;
 pub use guard::authorization;
 pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
-pub use parse::ROOT_PATH;
+pub use parse::{GLOBALS, ROOT_PATH};
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use tls::certificates;
 
+use crate::observed::Observed;
 use crowd::Crowd;
 use guard::{Door, Face, Policy};
 use service::Service;
@@ -143,6 +145,11 @@ impl Server {
         those
             .filter_map(|(listener, _)| listener.address())
             .collect()
+    }
+
+    /// What it knows of itself.
+    pub fn observed(&self) -> Arc<Observed> {
+        Arc::clone(self.service.observed())
     }
 
     /// What stops it.

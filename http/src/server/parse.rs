@@ -15,13 +15,29 @@ use crate::value::{Value, Values, parse_value};
 pub const ROOT_PATH: &str = "/api/v0";
 
 /// Options of every command that mean something to the daemon. Others are ignored, as in Kubo.
-const GLOBALS: &[Opt] = &[
-    Opt::text(&["encoding", "enc"], ""),
-    Opt::text(&["timeout"], ""),
-    Opt::text(&["cid-base"], ""),
-    Opt::flag(&["upgrade-cidv0-in-output"], ""),
-    Opt::flag(&["offline"], ""),
-    Opt::flag(&["quiet", "q"], ""),
+pub const GLOBALS: &[Opt] = &[
+    Opt::text(
+        &["encoding", "enc"],
+        "How records are written: json, xml, text, yaml or table",
+    )
+    .default("json"),
+    Opt::text(
+        &["timeout"],
+        "How long the call may take, as seconds or as 1m30s",
+    ),
+    Opt::text(
+        &["cid-base"],
+        "Multibase for CIDs in the reply; other than base58btc means CIDv1",
+    ),
+    Opt::flag(
+        &["upgrade-cidv0-in-output"],
+        "Upgrade version 0 CIDs in the reply (deprecated)",
+    ),
+    Opt::flag(&["offline"], "Fetch nothing for this call"),
+    Opt::flag(
+        &["quiet", "q"],
+        "Reply with nothing but the essential result",
+    ),
 ];
 
 /// A request that makes sense.

@@ -219,6 +219,8 @@ pub struct ReplyBody {
     first: Option<Bytes>,
     pieces: Option<mpsc::Receiver<Message>>,
     end: Option<(Result<(), Failure>, String)>,
+    /// What breaks the connection, once what came before it has left.
+    breaking: Option<io::Error>,
     trailers: bool,
     waiting: Option<Arc<Waiting>>,
     _guard: Option<Box<dyn Send + Sync>>,
@@ -231,6 +233,7 @@ impl ReplyBody {
             first: Some(text.into()).filter(|text| !text.is_empty()),
             pieces: None,
             end: None,
+            breaking: None,
             trailers: false,
             waiting: None,
             _guard: None,
@@ -243,6 +246,7 @@ impl ReplyBody {
             first: None,
             pieces: None,
             end: Some((end, notes)),
+            breaking: None,
             trailers,
             waiting: None,
             _guard: None,
@@ -264,6 +268,7 @@ impl ReplyBody {
             first: None,
             pieces: Some(pieces),
             end: None,
+            breaking: None,
             trailers,
             waiting,
             _guard: Some(guard),
@@ -272,21 +277,34 @@ impl ReplyBody {
 }
 
 impl ReplyBody {
-    fn last(
-        &self,
+    fn poll_last(
+        &mut self,
+        context: &mut Context<'_>,
         end: Result<(), Failure>,
         notes: &str,
-    ) -> Option<Result<Frame<Bytes>, io::Error>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let failed = !matches!(end, Ok(()) | Err(Failure::Reported));
         if failed && !self.trailers {
             let reason = end.err().map(|failure| failure.to_string());
-            return Some(Err(io::Error::other(reason.unwrap_or_default())));
+            return self.break_off(context, io::Error::other(reason.unwrap_or_default()));
         }
         let trailers = trailers(&end, notes);
         if trailers.is_empty() || !self.trailers {
-            return None;
+            return Poll::Ready(None);
         }
-        Some(Ok(Frame::trailers(trailers)))
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    /// Breaks the connection the next time: an error makes hyper drop it at once, with the head and the
+    /// lines that it has in its buffer. While the body has nothing, hyper writes that buffer out.
+    fn break_off(
+        &mut self,
+        context: &mut Context<'_>,
+        error: io::Error,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.breaking = Some(error);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -326,11 +344,14 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(error) = self.breaking.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         if let Some((end, notes)) = self.end.take() {
-            return Poll::Ready(self.last(end, &notes));
+            return self.poll_last(context, end, &notes);
         }
         // It is asked for more: the client has taken what there was.
         if let Some(waiting) = &self.waiting {
@@ -349,21 +370,19 @@ impl Body for ReplyBody {
             Some(Message::Head(_)) => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
             Some(Message::End(end, notes)) => {
                 self.pieces = None;
-                Poll::Ready(self.last(end, &notes))
+                self.poll_last(context, end, &notes)
             }
             // The thread of the command is gone without a word: it has panicked.
             None => {
                 self.pieces = None;
-                Poll::Ready(Some(Err(io::Error::other("the command broke off"))))
+                self.break_off(context, io::Error::other("the command broke off"))
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (
-            &self.first,
-            self.is_end_stream() || self.pieces.is_none() && self.end.is_none(),
-        ) {
+        let known = self.pieces.is_none() && self.end.is_none() && self.breaking.is_none();
+        match (&self.first, known) {
             (Some(first), true) => SizeHint::with_exact(first.len() as u64),
             (None, true) => SizeHint::with_exact(0),
             (_, false) => SizeHint::default(),
@@ -371,6 +390,9 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.pieces.is_none() && self.end.is_none()
+        self.first.is_none()
+            && self.pieces.is_none()
+            && self.end.is_none()
+            && self.breaking.is_none()
     }
 }
