@@ -3,6 +3,7 @@
 pub mod completion;
 pub mod config_edit;
 pub mod daemon;
+pub mod diag;
 pub mod get;
 pub mod init;
 pub mod key;
@@ -66,6 +67,9 @@ pub static ROOT: Command = Command {
         &methods::pubsub::COMMAND,
         &methods::key::COMMAND,
         &methods::name::COMMAND,
+        &methods::job::COMMAND,
+        &methods::log::COMMAND,
+        &DIAG,
         &methods::version::COMMAND,
         &methods::shutdown::COMMAND,
         &COMMANDS,
@@ -80,8 +84,23 @@ const GET: Command = Command {
     ..methods::get::COMMAND
 };
 
+/// A profile of a daemon goes into a file of this machine.
+const DIAG: Command = Command {
+    subcommands: &[
+        &methods::diag::SYS,
+        &methods::diag::CMDS,
+        &diag::PROFILE,
+        &methods::diag::HEALTHY,
+    ],
+    ..methods::diag::COMMAND
+};
+
 const COMMANDS: Command = Command {
-    subcommands: &[&completion::COMMAND],
+    subcommands: &[
+        &completion::COMMAND,
+        &methods::catalog::OPENAPI,
+        &methods::catalog::REFERENCE,
+    ],
     ..methods::catalog::COMMAND
 };
 
@@ -93,6 +112,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
     let names: Vec<&str> = path.iter().skip(1).map(|command| command.name).collect();
     match names.as_slice() {
         ["daemon"] => Some(daemon::run),
+        ["diag", "profile"] => Some(diag::profile),
         ["serve"] => Some(serve::run),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),

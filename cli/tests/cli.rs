@@ -17,10 +17,13 @@ mod cli {
     mod daemon;
     mod daemon_flags;
     mod disk;
+    mod documents;
+    mod fuzz;
     mod harness;
     mod http;
     mod names;
     mod network;
+    mod observe;
     mod pins;
     mod read;
     mod repo;

@@ -37,10 +37,19 @@ const QUEUE: usize = 8;
 const MAX_ERROR: u64 = 1 << 20;
 
 /// A daemon to ask.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     endpoint: Endpoint,
     authorization: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the secret.
+        out.debug_struct("Client")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is asked.

@@ -12,6 +12,7 @@ use ipfs_kit_node::{AddOptions, Node, Source};
 
 use crate::command::Argument;
 use crate::failure::Failure;
+use crate::observed::Observed;
 
 /// What a command wants of a repo that is not there yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,11 @@ pub trait Host {
 
     /// Takes the bar off without a trace.
     fn clear_bar(&self) {}
+
+    /// What the daemon knows of itself; none where there is no daemon.
+    fn observed(&self) -> Option<&Arc<Observed>> {
+        None
+    }
 
     /// Ends the daemon.
     ///

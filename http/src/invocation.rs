@@ -15,6 +15,7 @@ use crate::cid_style::CidStyle;
 use crate::command::{Command, Opt, Source};
 use crate::failure::Failure;
 use crate::host::{Bar, Counting, Host, Inputs, Need, Sources};
+use crate::observed::Observed;
 use crate::output::{Encoding, Output};
 use crate::request::Request;
 use crate::value::{Value, parse_value};
@@ -313,6 +314,28 @@ impl Invocation {
                 }
             }
         })
+    }
+
+    /// Fails when the command is to stop.
+    ///
+    /// # Errors
+    /// Why.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.host.check()
+    }
+
+    /// What the daemon knows of itself; none where there is no daemon.
+    pub fn observed(&self) -> Option<&Arc<Observed>> {
+        self.host.observed()
+    }
+
+    /// [`Invocation::observed`] for a command that makes no sense without a daemon.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn watched(&self) -> Result<&Arc<Observed>, Failure> {
+        self.observed()
+            .ok_or_else(|| Failure::failed("command must be run with a running daemon"))
     }
 
     /// Ends the daemon.

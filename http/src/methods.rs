@@ -14,13 +14,16 @@ pub mod cid;
 pub mod config;
 pub mod dag;
 pub mod dht;
+pub mod diag;
 pub mod exists;
 pub mod fast_provide;
 pub mod files;
 pub mod filestore;
 pub mod get;
 pub mod id;
+pub mod job;
 pub mod key;
+pub mod log;
 pub mod ls;
 pub mod multibase;
 pub mod name;
@@ -84,6 +87,9 @@ pub static ROOT: Command = Command {
         &pubsub::COMMAND,
         &key::COMMAND,
         &name::COMMAND,
+        &job::COMMAND,
+        &log::COMMAND,
+        &diag::COMMAND,
         &version::COMMAND,
         &shutdown::COMMAND,
         &catalog::COMMAND,

@@ -173,6 +173,15 @@ impl Output {
         Ok(self.sink.write(&[])?)
     }
 
+    /// [`Output::announce`] for bytes.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub fn announce_bytes(&mut self) -> Result<(), Failure> {
+        self.begin(Content::Raw);
+        Ok(self.sink.write(&[])?)
+    }
+
     /// Writes one record; only the form that is needed is made.
     pub fn emit<R: Record>(
         &mut self,

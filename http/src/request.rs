@@ -41,6 +41,17 @@ impl Request {
         self.path[self.path.len() - 1]
     }
 
+    /// Its name, as `files/ls`.
+    pub fn name(&self) -> String {
+        let names: Vec<&str> = self
+            .path
+            .iter()
+            .skip(1)
+            .map(|command| command.name)
+            .collect();
+        names.join("/")
+    }
+
     /// Where the words end that are no files: a file argument is the last.
     pub fn split(&self) -> usize {
         let before = self.command().arguments.len().saturating_sub(1);

@@ -19,6 +19,7 @@ mod pages;
 mod parse;
 mod reads;
 mod reply;
+mod request_id;
 mod route;
 mod running;
 mod seed;
@@ -40,10 +41,11 @@ pub use call::TERMINAL;
 pub use guard::authorization;
 pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
-pub use parse::ROOT_PATH;
+pub use parse::{GLOBALS, ROOT_PATH};
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use tls::certificates;
 
+use crate::observed::Observed;
 use crowd::Crowd;
 use guard::{Door, Face, Policy};
 use service::Service;
@@ -59,7 +61,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The RPC on its listeners.
 pub struct Server {
     listeners: Vec<(Listener, Face)>,
-    guarded: bool,
     service: Service,
     stop: watch::Sender<bool>,
 }
@@ -86,7 +87,24 @@ impl Server {
         addresses: &[String],
         socket: Option<&Path>,
     ) -> Result<Server, BindError> {
-        let names = addresses.iter().filter_map(|address| name_in(address));
+        Server::bind_all(node, addresses, None, socket)
+    }
+
+    /// As [`Server::bind`], and binds the port of `serve`, at which reading methods are answered to `GET` too.
+    ///
+    /// # Errors
+    /// The first that cannot be bound.
+    pub fn bind_all(
+        node: Node,
+        addresses: &[String],
+        seed: Option<&str>,
+        socket: Option<&Path>,
+    ) -> Result<Server, BindError> {
+        let wanted = addresses
+            .iter()
+            .map(|address| (address.as_str(), Face::Rpc));
+        let wanted = wanted.chain(seed.map(|address| (address, Face::Seed)));
+        let names = wanted.clone().filter_map(|(address, _)| name_in(address));
         let policy = Policy::of(node.config()).with_hosts(names);
         let tokens = node.tokens().list();
         let tokens = tokens.map_err(|error| BindError::Tokens(error.to_string()))?;
@@ -96,10 +114,10 @@ impl Server {
         if let Some(socket) = socket {
             listeners.push((Listener::own_socket(socket)?, Face::Rpc));
         }
-        for address in addresses {
+        for (address, face) in wanted {
             let tls = || Tls::of(node.config());
             let bound = Listener::bind(address, guarded, tls)?;
-            listeners.extend(bound.into_iter().map(|listener| (listener, Face::Rpc)));
+            listeners.extend(bound.into_iter().map(|listener| (listener, face)));
         }
         let (stop, _) = watch::channel(false);
         let stopper = Stopper(stop.clone());
@@ -107,29 +125,31 @@ impl Server {
         let service = Service::new(node, policy, limits, Arc::new(move || stopper.stop()));
         Ok(Server {
             listeners,
-            guarded,
             service,
             stop,
         })
     }
 
-    /// Binds the port of `serve`, at which reading methods are answered to `GET` too. Where it listens is returned.
-    ///
-    /// # Errors
-    /// [`BindError`].
-    pub fn add_seed(&mut self, address: &str) -> Result<Vec<String>, BindError> {
-        let config = self.service.node().config();
-        let bound = Listener::bind(address, self.guarded, || Tls::of(config))?;
-        let shown = bound.iter().filter_map(Listener::address).collect();
-        let bound = bound.into_iter().map(|listener| (listener, Face::Seed));
-        self.listeners.extend(bound);
-        Ok(shown)
-    }
-
     /// Where it listens, with the ports that were given to it.
     pub fn addresses(&self) -> Vec<String> {
-        let rpc = self.listeners.iter().filter(|(_, face)| *face == Face::Rpc);
-        rpc.filter_map(|(listener, _)| listener.address()).collect()
+        self.addresses_of(Face::Rpc)
+    }
+
+    /// Where the port of `serve` is.
+    pub fn seed_addresses(&self) -> Vec<String> {
+        self.addresses_of(Face::Seed)
+    }
+
+    fn addresses_of(&self, wanted: Face) -> Vec<String> {
+        let those = self.listeners.iter().filter(|(_, face)| *face == wanted);
+        those
+            .filter_map(|(listener, _)| listener.address())
+            .collect()
+    }
+
+    /// What it knows of itself.
+    pub fn observed(&self) -> Arc<Observed> {
+        Arc::clone(self.service.observed())
     }
 
     /// What stops it.

@@ -9,6 +9,7 @@
 //! | [`alone`] | figures of our binary only: a million blocks, memory, disk |
 //! | [`fetch`] | from peers, near and far |
 //! | [`mfs`] | files written into the mutable file system of a daemon |
+//! | [`rpc`] | small calls and large bodies through a daemon |
 //! | [`limits`] | what the machine itself can do |
 //! | [`table`] | Markdown |
 //!
@@ -22,5 +23,6 @@ pub mod limits;
 pub mod measure;
 pub mod mfs;
 pub mod rows;
+pub mod rpc;
 pub mod stage;
 pub mod table;

@@ -20,6 +20,7 @@ use ipfs_kit_unixfs::options::OptionsError;
 use crate::cancel::Cancelled;
 use crate::config::ConfigError;
 use crate::export::ExportError;
+use crate::jobs::JobError;
 use crate::keys::KeyError;
 use crate::mfs::MfsError;
 use crate::migrate::MigrateError;
@@ -50,6 +51,9 @@ pub enum Error {
     /// A pin operation was refused.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// A job was refused.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// An operation on the mutable file system was refused.
     #[error(transparent)]
     Mfs(#[from] MfsError),

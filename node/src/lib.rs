@@ -31,8 +31,10 @@ mod delegated;
 mod error;
 pub mod export;
 mod fetch;
+mod figures;
 mod files;
 pub mod gc;
+mod jobs;
 pub(crate) mod keys;
 mod mfs;
 pub mod migrate;
@@ -59,11 +61,13 @@ pub use dag::{
     DagStatReport,
 };
 pub use error::{Emit, Error, Result};
+pub use figures::{Figures, GcFigures, NetFigures, StoreFigures};
 pub use files::{
     AddEvent, AddOptions, AddReport, AddedRoot, EntryKind, FileStat, FileStream, Files, LocalItem,
     LocalWalk, LsEntry, LsOptions, Source, StreamedEntry, TreeStream,
 };
 pub use gc::{GcEvent, GcReport, PeriodicGc};
+pub use jobs::{Job, JobError, JobProgress, JobState, JobWork, Jobs};
 pub use keys::{
     IdBase, KeyError, KeyFormat, KeyInfo, KeyRenamed, KeyRotated, KeyType, KeyVerified, Keys,
     PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,

@@ -17,8 +17,10 @@ use crate::config::Config;
 use crate::dag::{Dag, DagResolved};
 use crate::error::{Emit, Error, Result};
 use crate::fetch::{Fetch, Reach};
+use crate::figures::{Counters, tick};
 use crate::files::Files;
 use crate::gc;
+use crate::jobs::{Jobs, JobsState, Meter};
 use crate::keys::{Keys, KeysState};
 use crate::mfs::{Mfs, MfsState};
 use crate::names::{Names, NamesState};
@@ -40,6 +42,8 @@ pub struct Node {
     cancel: CancelToken,
     offline: bool,
     announce: AnnounceNow,
+    /// What counts what operations come by.
+    meter: Option<Arc<Meter>>,
     /// The fetches of the operation that this handle was made for.
     fetch: Option<Arc<Fetch>>,
 }
@@ -53,6 +57,8 @@ pub(crate) struct Shared {
     keys: KeysState,
     names: NamesState,
     mfs: MfsState,
+    counters: Counters,
+    jobs: JobsState,
     tokens: TokensState,
     /// Held while room is made, so that many writers on a full store do not all collect garbage.
     making_room: Mutex<()>,
@@ -75,6 +81,8 @@ impl Shared {
             keys: KeysState::new(path.as_deref()),
             names,
             mfs: MfsState::default(),
+            counters: Counters::default(),
+            jobs: JobsState::default(),
             tokens: TokensState::default(),
             path,
             config,
@@ -100,6 +108,7 @@ impl Node {
             cancel,
             offline: false,
             announce: AnnounceNow::default(),
+            meter: None,
             fetch: None,
         }
     }
@@ -124,6 +133,14 @@ impl Node {
     pub fn announcing(&self, announce: AnnounceNow) -> Self {
         Self {
             announce,
+            ..self.clone()
+        }
+    }
+
+    /// The same node, whose operations count what they come by.
+    pub(crate) fn measured_by(&self, meter: Arc<Meter>) -> Self {
+        Self {
+            meter: Some(meter),
             ..self.clone()
         }
     }
@@ -171,6 +188,11 @@ impl Node {
     /// Names: IPNS and DNSLink.
     pub fn names(&self) -> Names<'_> {
         Names { node: self }
+    }
+
+    /// Work that takes long and goes on by itself.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs { node: self }
     }
 
     /// The repo: statistics, garbage collection, verification.
@@ -271,6 +293,7 @@ impl Node {
             cancel,
             offline: false,
             announce: AnnounceNow::default(),
+            meter: None,
             fetch: None,
         })
     }
@@ -360,6 +383,9 @@ impl Node {
     /// # Errors
     /// As [`Node::close`].
     pub async fn shutdown(self) -> Result<()> {
+        let jobs = self.clone();
+        // One that panicked has stopped too.
+        let _ = tokio::task::spawn_blocking(move || jobs.jobs_state().stop()).await;
         self.names().set_routing(None);
         if let Some(online) = self.shared.online.get() {
             online.stop().await;
@@ -378,6 +404,7 @@ impl Node {
     /// # Errors
     /// [`Error::Store`] when the disk could not keep what was written.
     pub fn close(self) -> Result<()> {
+        self.shared.jobs.stop();
         // What was changed and not flushed is not thrown away by an end in good order.
         let flushed = self.mfs_state().flush_open(&self);
         self.shared.store.close()?;
@@ -425,6 +452,18 @@ impl Node {
 
     pub(crate) fn mfs_state(&self) -> &MfsState {
         &self.shared.mfs
+    }
+
+    pub(crate) fn jobs_state(&self) -> &JobsState {
+        &self.shared.jobs
+    }
+
+    pub(crate) fn meter(&self) -> Option<&Arc<Meter>> {
+        self.meter.as_ref()
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
     }
 
     pub(crate) fn names_state(&self) -> &NamesState {
@@ -476,8 +515,14 @@ impl Node {
     /// The bytes of a block in the store.
     pub(crate) fn local_block(&self, cid: &Cid) -> Result<Bytes> {
         match self.shared.store.get(cid.hash()) {
-            Ok(Some(data)) => Ok(data),
-            Ok(None) => Err(Error::NotFound(cid.clone())),
+            Ok(Some(data)) => {
+                tick(&self.shared.counters.hits);
+                Ok(data)
+            }
+            Ok(None) => {
+                tick(&self.shared.counters.misses);
+                Err(Error::NotFound(cid.clone()))
+            }
             Err(source @ StoreError::Corrupt { .. }) => Err(Error::Damaged {
                 cid: cid.clone(),
                 source,
@@ -500,6 +545,7 @@ impl Node {
 
     /// As [`Node::put`], without telling Bitswap.
     pub(crate) fn put_quietly(&self, guard: &Guard, blocks: &[Block]) -> Result<()> {
+        self.shared.counters.handle_put(blocks);
         match guard.put_many(blocks) {
             Ok(_) => Ok(()),
             Err(StoreError::StorageFull { needed, .. }) => {

@@ -12,11 +12,14 @@ use std::time::Duration;
 use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
+use ipfs_kit_http::logs::{self, Form, Level};
 use ipfs_kit_http::methods::version;
+use ipfs_kit_http::observed::Observed;
 use ipfs_kit_http::server::{Limits, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, PeriodicGc, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,6 +60,7 @@ const LEFT_BEHIND: Duration = Duration::from_millis(200);
 /// When the repo cannot be opened or an address cannot be listened on.
 pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     flags::check(invocation)?;
+    start_logs(local, invocation)?;
     say(invocation, "Initializing daemon...")?;
     if invocation.flag("manage-fdlimit") {
         raise_file_limit();
@@ -106,6 +110,25 @@ pub fn introduce(invocation: &mut Invocation, node: &Node) -> Result<(), Failure
     for line in lines {
         invocation.out.line(&line)?;
     }
+    Ok(())
+}
+
+/// What the daemon says about itself goes to standard error.
+fn start_logs(local: &Local, invocation: &Invocation) -> Result<(), Failure> {
+    let name = invocation
+        .text("log-format")
+        .filter(|name| !name.is_empty());
+    let form = match name {
+        None => None,
+        Some(name) => Some(Form::from_name(&name).ok_or_else(|| {
+            Failure::failed(format_args!(
+                "--log-format: {name:?} is none of json, color and text"
+            ))
+        })?),
+    };
+    let level = local.settings.verbose.then_some(Level::Debug);
+    let warnings = logs::start(&logs::Options { form, level });
+    warnings.iter().for_each(|warning| note(warning));
     Ok(())
 }
 
@@ -163,33 +186,38 @@ async fn run_server(
     // Signals are taken before anybody can know that there is a daemon to signal.
     let mut signals = Signals::new()?;
     let socket = repo.join("api.sock");
-    let server = Server::bind(node.clone(), &doors.rpc, Some(&socket));
-    let mut server = server.map_err(Failure::failed)?;
+    let seed = doors.seed.as_deref();
+    let server = Server::bind_all(node.clone(), &doors.rpc, seed, Some(&socket));
+    let server = server.map_err(Failure::failed)?;
     let listening = server.addresses();
     let mut lines: Vec<String> = listening
         .iter()
         .map(|address| format!("RPC API server listening on {address}"))
         .collect();
-    if let Some(seed) = &doors.seed {
-        let bound = server.add_seed(seed).map_err(Failure::failed)?;
-        lines.extend(
-            bound
-                .iter()
-                .map(|at| format!("API server listening on {at}")),
-        );
-    }
+    let seed = server.seed_addresses();
+    lines.extend(
+        seed.iter()
+            .map(|at| format!("API server listening on {at}")),
+    );
     let _file = ApiFile::write(repo, &listening)?;
     let stopper = server.stopper();
-    let from_signal = stopper.clone();
+    let observed = server.observed();
+    let (from_signal, watched) = (stopper.clone(), server.observed());
     tokio::spawn(async move {
         let number = signals.next().await;
+        watched.set_stopping();
         note(&format!("{}, shutting down", name_of(number)));
+        // Without a supervisor nobody is to be told.
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
         from_signal.stop();
         let number = signals.next().await;
         process::exit(EXIT_SIGNAL + number);
     });
     let serving = tokio::spawn(server.run());
-    let told = greet(invocation, node, &lines, offline).await;
+    let mut told = greet(invocation, node, &lines, offline).await;
+    if told.is_ok() {
+        told = begin(invocation, node, &observed);
+    }
     let background = Background::start(node, gc);
     if told.is_err() {
         stopper.stop();
@@ -224,6 +252,16 @@ async fn greet(
             "Run 'ipfs-kit id' to inspect announced and discovered multiaddrs of this node.",
         )?;
     }
+    Ok(())
+}
+
+/// Everything is there: what was left undone goes on, and whoever waits is told.
+fn begin(invocation: &mut Invocation, node: &Node, observed: &Observed) -> Result<(), Failure> {
+    node.jobs().resume()?;
+    observed.set_ready();
+    // Without a supervisor nobody is to be told.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    tracing::info!(version = version::VERSION, "daemon is ready");
     say(invocation, "Daemon is ready")
 }
 

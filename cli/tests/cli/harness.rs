@@ -42,7 +42,11 @@ impl Daemon {
 
     /// Starts `daemon` or `serve`, at a port of its own, and waits until it is ready.
     pub fn run(home: &Home, words: &[&str]) -> Daemon {
-        let mut command = home.command(words);
+        Daemon::launch(home.command(words))
+    }
+
+    /// Starts a daemon by its command and waits until it is ready.
+    pub fn launch(mut command: Command) -> Daemon {
         command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = Vec::new();

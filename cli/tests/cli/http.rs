@@ -1,7 +1,7 @@
 //! A plain HTTP/1.1 client that shows everything and follows no rule by itself.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -90,43 +90,53 @@ pub fn multipart(parts: &[(&str, &str, &[u8])]) -> Vec<u8> {
 }
 
 /// Reads an answer to the end of the connection.
-pub fn answer(mut stream: TcpStream) -> Answer {
+pub fn answer(stream: TcpStream) -> Answer {
+    try_answer(stream).unwrap_or_else(|reason| panic!("{reason}"))
+}
+
+/// [`answer`], or what is wrong with it.
+pub fn try_answer(mut stream: TcpStream) -> Result<Answer, String> {
     let mut all = Vec::new();
-    // A connection that is reset has been read as far as it goes.
-    let _ = stream.read_to_end(&mut all);
-    let end = find(&all, b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {all:?}"));
-    let head = String::from_utf8(all[..end].to_vec()).unwrap();
+    match stream.read_to_end(&mut all) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Err(format!("no end in time, after {} bytes", all.len()))
+        }
+        // A connection that is reset has been read as far as it goes.
+        _ => parse_answer(&all),
+    }
+}
+
+fn parse_answer(all: &[u8]) -> Result<Answer, String> {
+    let end = find(all, b"\r\n\r\n").ok_or_else(|| format!("no answer: {all:?}"))?;
+    let head = std::str::from_utf8(&all[..end]).map_err(|_| "a head that is not UTF-8")?;
     let mut lines = head.lines();
     let status = lines
         .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
+        .and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let status = status.ok_or_else(|| format!("no status: {head:?}"))?;
     let mut headers = BTreeMap::new();
     let mut keep = |line: &str| {
-        let (name, value) = line.split_once(": ").unwrap();
-        headers.insert(name.to_lowercase(), value.to_owned());
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("no header: {line:?}"))?;
+        headers.insert(name.to_lowercase(), value.trim_start().to_owned());
+        Ok::<_, String>(())
     };
-    lines.for_each(&mut keep);
+    lines.try_for_each(&mut keep)?;
     let mut rest = &all[end + 4..];
     let mut body = Vec::new();
-    let mut whole = true;
+    let mut whole = false;
     if head.to_lowercase().contains("transfer-encoding: chunked") {
-        whole = false;
         while let Some(end) = find(rest, b"\r\n") {
-            let len =
-                usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+            let len = std::str::from_utf8(&rest[..end]).ok();
+            let len = len.and_then(|len| usize::from_str_radix(len, 16).ok());
+            let len = len.ok_or("a chunk without a length")?;
             rest = &rest[end + 2..];
             if len == 0 {
                 whole = true;
-                let trailers = String::from_utf8(rest.to_vec()).unwrap();
-                trailers
-                    .lines()
-                    .filter(|line| !line.is_empty())
-                    .for_each(&mut keep);
+                let trailers = std::str::from_utf8(rest).map_err(|_| "trailers are not UTF-8")?;
+                let mut lines = trailers.lines().filter(|line| !line.is_empty());
+                lines.try_for_each(&mut keep)?;
                 break;
             }
             if rest.len() < len + 2 {
@@ -137,13 +147,16 @@ pub fn answer(mut stream: TcpStream) -> Answer {
         }
     } else {
         body.extend_from_slice(rest);
+        let said = headers.get("content-length");
+        let said = said.and_then(|length| length.parse::<usize>().ok());
+        whole = said.is_none_or(|length| length == body.len());
     }
-    Answer {
+    Ok(Answer {
         status,
         headers,
         body,
         whole,
-    }
+    })
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -1,8 +1,12 @@
 //! `commands`: all commands, from their tables.
 
-use serde::Serialize;
+use std::io::Write;
 
-use crate::command::{self, Opt, Run, dashed};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::command::{self, Opt, Reply, Run, dashed};
+use crate::documents;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -13,7 +17,7 @@ pub const COMMAND: command::Command = command::Command {
     tagline: "List all available commands",
     about: "Lists all available commands (and subcommands) and exits.",
     options: &[Opt::flag(&["flags", "f"], "Show command flags")],
-    subcommands: &[&COMPLETION],
+    subcommands: &[&COMPLETION, &OPENAPI, &REFERENCE],
     run: Some(Run::Anywhere(run)),
     ..command::Command::EMPTY
 };
@@ -24,6 +28,52 @@ const COMPLETION: command::Command = command::Command {
     run: Some(Run::Local),
     ..command::Command::EMPTY
 };
+
+/// `ipfs-kit commands openapi`
+pub const OPENAPI: command::Command = command::Command {
+    name: "openapi",
+    tagline: "Print an OpenAPI description of the RPC",
+    about: "Prints what the daemon serves as an OpenAPI 3.1 document.",
+    run: Some(Run::Anywhere(openapi)),
+    ..command::Command::EMPTY
+};
+
+/// `ipfs-kit commands reference`
+pub const REFERENCE: command::Command = command::Command {
+    name: "reference",
+    tagline: "Print the reference page of the RPC",
+    about: "Prints every method of the daemon with its arguments, options and reply, in Markdown.",
+    reply: Reply::Bytes("text/markdown"),
+    run: Some(Run::Anywhere(reference)),
+    ..command::Command::EMPTY
+};
+
+/// A document that is data.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Document(Value);
+
+impl Record for Document {
+    const NAME: &'static str = "Document";
+}
+
+fn openapi(invocation: &mut Invocation) -> Result<(), Failure> {
+    let document = documents::openapi();
+    let text = serde_json::to_string_pretty(&document).map_err(Failure::failed)?;
+    invocation.out.emit(
+        || Document(document),
+        |out| {
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'\n');
+        },
+    )
+}
+
+fn reference(invocation: &mut Invocation) -> Result<(), Failure> {
+    Ok(invocation
+        .out
+        .write_all(documents::reference().as_bytes())?)
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use ipfs_kit_node::{Cid, PinAdd};
+use ipfs_kit_node::{Cid, JobWork, PinAdd};
 use serde::Serialize;
 
-use super::fast_provide;
+use super::{fast_provide, job};
 use crate::cid_style::CidStyle;
 use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::failure::Failure;
@@ -78,6 +78,10 @@ const ADD_OPTIONS: &[Opt] = &[
     .default("true"),
     Opt::text(&["name", "n"], "An optional name for created pin(s)"),
     Opt::flag(&["progress"], "Show progress"),
+    Opt::flag(
+        &["background"],
+        "Do it as a job of the daemon, which goes on over restarts; see 'job'",
+    ),
     fast_provide::ROOT,
     fast_provide::DAG,
     fast_provide::WAIT,
@@ -153,6 +157,9 @@ fn add(invocation: &mut Invocation) -> Result<(), Failure> {
         recursive: invocation.flag("recursive"),
         name: invocation.text("name").filter(|name| !name.is_empty()),
     };
+    if invocation.flag("background") {
+        return start(invocation, paths, options);
+    }
     let node = invocation
         .node()?
         .announcing(fast_provide::given(invocation));
@@ -193,6 +200,25 @@ fn add(invocation: &mut Invocation) -> Result<(), Failure> {
         "directly"
     };
     report(invocation, &cids, "pinned ", &format!(" {how}"))
+}
+
+/// Leaves it to a job.
+fn start(invocation: &mut Invocation, paths: Vec<String>, options: PinAdd) -> Result<(), Failure> {
+    let node = invocation.node()?;
+    let job = node.jobs().start(JobWork::Pin {
+        paths,
+        recursive: options.recursive,
+        name: options.name,
+    })?;
+    let text = match invocation.quiet() {
+        true => format!("{}\n", job.id),
+        false => format!("started job {}\n", job.id),
+    };
+    invocation.out.emit(
+        || job::Shown::new(job),
+        |out| out.extend_from_slice(text.as_bytes()),
+    )?;
+    invocation.close(node)
 }
 
 fn rm(invocation: &mut Invocation) -> Result<(), Failure> {

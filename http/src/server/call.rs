@@ -15,6 +15,7 @@ use super::guard::{Door, Place};
 use super::host::RpcHost;
 use super::parse::{self, Call, Refusal};
 use super::reply::{self, Head, Message, Notes, Outlet, ReplyBody, ReplySink};
+use super::request_id::RequestId;
 use super::running::{Running, Stops};
 use super::service::Service;
 use super::upload::{self, Upload};
@@ -22,6 +23,7 @@ use super::waiting::Waiting;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::ROOT;
+use crate::observed::Asked;
 use crate::output::{Encoding, Output};
 
 /// Asks the daemon to tell commands that their output is read by people.
@@ -47,6 +49,19 @@ pub async fn call(
             return plain(StatusCode::BAD_REQUEST, &reason);
         }
     };
+    let asked = Asked(call.request.name().into());
+    let mut response = admit(service, call, request, boundary, door).await;
+    response.extensions_mut().insert(asked);
+    response
+}
+
+async fn admit(
+    service: &Service,
+    call: Call,
+    request: Request<RequestBody>,
+    boundary: Option<String>,
+    door: Door,
+) -> Response<ReplyBody> {
     let Some(permit) = room(service).await else {
         return busy(Duration::from_secs(1));
     };
@@ -92,11 +107,14 @@ async fn run(
         .and_then(|limit| Instant::now().checked_add(limit));
     let token = deadline.map_or(token.clone(), |deadline| token.with_deadline(deadline));
     let io = CancellationToken::new();
-    let running = service.running().enter(Stops {
+    let watched = service.observed().begin(&call.request);
+    let stops = Stops {
         work: token.clone(),
         io: io.clone(),
         waiting: waiting.clone(),
-    });
+    };
+    let running = service.running().enter(stops, Some(watched));
+    let id = request.extensions().get::<RequestId>().cloned();
     let terminal = request.headers().contains_key(TERMINAL);
     let trailers = takes_trailers(&request);
     let upload = boundary.map(|boundary| {
@@ -116,6 +134,8 @@ async fn run(
     let outlet = Outlet::new(send, io);
     let service = service.clone();
     tokio::task::spawn_blocking(move || {
+        // Whatever is logged in here belongs to the request.
+        let _span = id.as_ref().map(|id| id.span(command.name).entered());
         let notes = Notes::default();
         let sink = ReplySink::new(outlet.clone(), head, command.reply, terminal);
         let mut node = service.node().with_cancel(token.clone());
@@ -127,6 +147,7 @@ async fn run(
             cancel: token,
             upload,
             notes: notes.clone(),
+            observed: Arc::clone(service.observed()),
             stop: service.stopper(),
         };
         let end = execute(call, host, sink);
@@ -167,7 +188,10 @@ async fn respond(
             };
             success(head, ReplyBody::whole(""), trailers)
         }
-        Some(Message::End(Err(failure), notes)) if notes.is_empty() && !negative(&failure) => {
+        // Nothing was sent yet, so an error can be told as one; notes need trailers.
+        Some(Message::End(Err(failure), notes))
+            if (notes.is_empty() || !trailers) && !negative(&failure) =>
+        {
             error(&failure, encoding)
         }
         Some(Message::End(end, notes)) => {

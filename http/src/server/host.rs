@@ -12,6 +12,7 @@ use super::upload::Upload;
 use crate::command::Argument;
 use crate::failure::Failure;
 use crate::host::{Bar, Counting, Host, Inputs, Need, Sources};
+use crate::observed::Observed;
 
 /// The daemon's node, and what came with the request.
 pub struct RpcHost {
@@ -23,6 +24,8 @@ pub struct RpcHost {
     pub upload: Option<Upload>,
     /// Lines beside the result.
     pub notes: Notes,
+    /// What the daemon knows of itself.
+    pub observed: Arc<Observed>,
     /// Ends the daemon.
     pub stop: Arc<dyn Fn() + Send + Sync>,
 }
@@ -86,7 +89,12 @@ impl Host for RpcHost {
         self.notes.push(text);
     }
 
+    fn observed(&self) -> Option<&Arc<Observed>> {
+        Some(&self.observed)
+    }
+
     fn shutdown(&self) -> Result<(), Failure> {
+        self.observed.set_stopping();
         (self.stop)();
         Ok(())
     }

@@ -14,15 +14,34 @@ use crate::value::{Value, Values, parse_value};
 /// Where the methods are.
 pub const ROOT_PATH: &str = "/api/v0";
 
-/// Options of every command that are looked at. Others are ignored, as in Kubo.
-const GLOBALS: &[Opt] = &[
-    Opt::text(&["encoding", "enc"], ""),
-    Opt::text(&["timeout"], ""),
-    Opt::text(&["cid-base"], ""),
-    Opt::flag(&["upgrade-cidv0-in-output"], ""),
-    Opt::flag(&["offline"], ""),
-    Opt::flag(&["quiet", "q"], ""),
-    // These are for command lines: they have to be what they should, and mean nothing here.
+/// Options of every command that mean something to the daemon. Others are ignored, as in Kubo.
+pub const GLOBALS: &[Opt] = &[
+    Opt::text(
+        &["encoding", "enc"],
+        "How records are written: json, xml, text, yaml or table",
+    )
+    .default("json"),
+    Opt::text(
+        &["timeout"],
+        "How long the call may take, as seconds or as 1m30s",
+    ),
+    Opt::text(
+        &["cid-base"],
+        "Multibase for CIDs in the reply; other than base58btc means CIDv1",
+    ),
+    Opt::flag(
+        &["upgrade-cidv0-in-output"],
+        "Upgrade version 0 CIDs in the reply (deprecated)",
+    ),
+    Opt::flag(&["offline"], "Fetch nothing for this call"),
+    Opt::flag(
+        &["quiet", "q"],
+        "Reply with nothing but the essential result",
+    ),
+];
+
+/// Options for command lines: they have to be what they should, and mean nothing here.
+const IGNORED: &[Opt] = &[
     Opt::flag(&["stream-channels"], ""),
     Opt::flag(&["debug", "D"], ""),
     Opt::flag(&["local", "L"], ""),
@@ -73,7 +92,12 @@ pub fn parse(
             continue;
         }
         let own = command.option(&name);
-        let global = || GLOBALS.iter().find(|option| option.names.contains(&&*name));
+        let global = || {
+            GLOBALS
+                .iter()
+                .chain(IGNORED)
+                .find(|option| option.names.contains(&&*name))
+        };
         if let Some(option) = own.or_else(global) {
             check_single(option, &texts)?;
             given.push((own.is_some(), option, texts));

@@ -231,9 +231,9 @@ pub struct ReplyBody {
     first: Option<Bytes>,
     pieces: Option<mpsc::Receiver<Message>>,
     end: Option<(Result<(), Failure>, String)>,
+    /// What breaks the connection, once what came before it has left.
+    breaking: Option<io::Error>,
     trailers: bool,
-    /// The connection breaks with it, once what came before has gone out.
-    breaks: Option<io::Error>,
     waiting: Option<Arc<Waiting>>,
     _guard: Option<Box<dyn Send + Sync>>,
 }
@@ -245,8 +245,8 @@ impl ReplyBody {
             first: Some(text.into()).filter(|text| !text.is_empty()),
             pieces: None,
             end: None,
+            breaking: None,
             trailers: false,
-            breaks: None,
             waiting: None,
             _guard: None,
         }
@@ -258,8 +258,8 @@ impl ReplyBody {
             first: None,
             pieces: None,
             end: Some((end, notes)),
+            breaking: None,
             trailers,
-            breaks: None,
             waiting: None,
             _guard: None,
         }
@@ -280,8 +280,8 @@ impl ReplyBody {
             first: None,
             pieces: Some(pieces),
             end: None,
+            breaking: None,
             trailers,
-            breaks: None,
             waiting,
             _guard: Some(guard),
         }
@@ -289,25 +289,34 @@ impl ReplyBody {
 }
 
 impl ReplyBody {
-    fn last(
+    fn poll_last(
         &mut self,
+        context: &mut Context<'_>,
         end: Result<(), Failure>,
         notes: &str,
-        context: &Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let failed = !matches!(end, Ok(()) | Err(Failure::Reported | Failure::Told(_)));
         if failed && !self.trailers {
             let reason = end.err().map(|failure| failure.to_string());
-            self.breaks = Some(io::Error::other(reason.unwrap_or_default()));
-            // Whoever waits flushes: the client gets what is true before the break.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            return self.break_off(context, io::Error::other(reason.unwrap_or_default()));
         }
         let trailers = trailers(&end, notes);
         if trailers.is_empty() || !self.trailers {
             return Poll::Ready(None);
         }
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    /// Breaks the connection the next time: an error makes hyper drop it at once, with the head and the
+    /// lines that it has in its buffer. While the body has nothing, hyper writes that buffer out.
+    fn break_off(
+        &mut self,
+        context: &mut Context<'_>,
+        error: io::Error,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.breaking = Some(error);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -347,14 +356,14 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(error) = self.breaking.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        if let Some(error) = self.breaks.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
         if let Some((end, notes)) = self.end.take() {
-            return self.last(end, &notes, context);
+            return self.poll_last(context, end, &notes);
         }
         // It is asked for more: the client has taken what there was.
         if let Some(waiting) = &self.waiting {
@@ -373,21 +382,19 @@ impl Body for ReplyBody {
             Some(Message::Head(_)) => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
             Some(Message::End(end, notes)) => {
                 self.pieces = None;
-                self.last(end, &notes, context)
+                self.poll_last(context, end, &notes)
             }
             // The thread of the command is gone without a word: it has panicked.
             None => {
                 self.pieces = None;
-                Poll::Ready(Some(Err(io::Error::other("the command broke off"))))
+                self.break_off(context, io::Error::other("the command broke off"))
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (
-            &self.first,
-            self.is_end_stream() || self.pieces.is_none() && self.end.is_none(),
-        ) {
+        let known = self.pieces.is_none() && self.end.is_none() && self.breaking.is_none();
+        match (&self.first, known) {
             (Some(first), true) => SizeHint::with_exact(first.len() as u64),
             (None, true) => SizeHint::with_exact(0),
             (_, false) => SizeHint::default(),
@@ -395,6 +402,9 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.pieces.is_none() && self.end.is_none() && self.breaks.is_none()
+        self.first.is_none()
+            && self.pieces.is_none()
+            && self.end.is_none()
+            && self.breaking.is_none()
     }
 }

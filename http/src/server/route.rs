@@ -61,6 +61,12 @@ const RPC: &[Route] = &[
         serve: Serve::Methods,
     },
     Route::page("/version", pages::version),
+    Route::page("/api/methods", pages::methods),
+    Route::page("/api/openapi.json", pages::openapi),
+    Route::page("/metrics", pages::metrics),
+    Route::page("/debug/metrics/prometheus", pages::metrics),
+    Route::open("/health", pages::health),
+    Route::open("/ready", pages::ready),
 ];
 
 /// The port of `serve`.
@@ -78,6 +84,14 @@ const SEED: &[Route] = &[
 ];
 
 impl Route {
+    /// A page that is read without a secret: it says no more than that the node is there.
+    const fn open(path: &'static str, page: Page) -> Route {
+        Route {
+            open: true,
+            ..Route::page(path, page)
+        }
+    }
+
     /// A page that is read.
     const fn page(path: &'static str, page: Page) -> Route {
         Route {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
 use super::waiting::{For, Waiting};
+use crate::observed::Watched;
 
 /// What stops one command: its work, and its waiting for input or for room for output.
 #[derive(Clone)]
@@ -42,24 +43,29 @@ pub struct Running {
     registry: Arc<Registry>,
     number: u64,
     stops: Stops,
+    watched: Option<Watched>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.stops.stop();
+        if let Some(watched) = &self.watched {
+            watched.end();
+        }
         self.registry.running.lock().remove(&self.number);
     }
 }
 
 impl Registry {
-    /// Enters a command.
-    pub fn enter(self: &Arc<Registry>, stops: Stops) -> Running {
+    /// Enters a command, which is watched until it ends.
+    pub fn enter(self: &Arc<Registry>, stops: Stops, watched: Option<Watched>) -> Running {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.running.lock().insert(number, stops.clone());
         Running {
             registry: Arc::clone(self),
             number,
             stops,
+            watched,
         }
     }
 
@@ -114,7 +120,7 @@ mod tests {
     fn the_slowest_goes_first_and_nobody_who_is_served() {
         let registry = Arc::new(Registry::default());
         let [(_, busy), (waits, slow), (waits_longer, slower)] = [stops(), stops(), stops()];
-        let _running = [&busy, &slow, &slower].map(|stops| registry.enter(stops.clone()));
+        let _running = [&busy, &slow, &slower].map(|stops| registry.enter(stops.clone(), None));
         let moment = Duration::from_millis(20);
         waits_longer.begin(For::Body, Duration::ZERO);
         std::thread::sleep(moment);

@@ -16,9 +16,11 @@ use super::call::{self, busy};
 use super::guard::{self, Door, Face, Policy, Rates, Secrets, Verdict};
 use super::limits::Limits;
 use super::reply::ReplyBody;
+use super::request_id::{REQUEST_ID, RequestId};
 use super::route::{self, Route, Serve};
 use super::running::Registry;
 use crate::methods::id;
+use crate::observed::{Asked, Observed, UNKNOWN};
 
 /// Longest sum of a request's headers, in bytes, its address apart.
 const MAX_HEADERS: usize = 16 << 10;
@@ -47,6 +49,7 @@ struct Shared {
     limits: Limits,
     room: Arc<Semaphore>,
     running: Arc<Registry>,
+    observed: Arc<Observed>,
     stop: Stop,
 }
 
@@ -61,6 +64,7 @@ impl Service {
                 limits,
                 room: Arc::new(Semaphore::new(limits.commands)),
                 running: Arc::default(),
+                observed: Observed::new(),
                 stop,
             }),
         }
@@ -86,13 +90,20 @@ impl Service {
         &self.shared.running
     }
 
+    /// What the daemon knows of itself.
+    pub fn observed(&self) -> &Arc<Observed> {
+        &self.shared.observed
+    }
+
     /// What ends the daemon.
     pub fn stopper(&self) -> Stop {
         Arc::clone(&self.shared.stop)
     }
 
     /// Answers one request that came in at `door`.
-    pub async fn answer(&self, request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
+    pub async fn answer(&self, mut request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
+        let id = RequestId::of(request.headers());
+        request.extensions_mut().insert(id.clone());
         let policy = &self.shared.policy;
         // The answer to a preflight says itself what it allows.
         let preflight = guard::asks_for_permission(request.method(), request.headers());
@@ -103,6 +114,10 @@ impl Service {
             .cloned();
         let method = request.method().clone();
         let mut response = self.judge(request, door).await;
+        let asked = response.extensions_mut().remove::<Asked>();
+        let name = asked.map_or(UNKNOWN.into(), |Asked(name)| name);
+        let status = response.status().as_u16();
+        self.shared.observed.requests.answered(name, status);
         let headers = response.headers_mut();
         for (name, value) in &policy.headers {
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
@@ -110,6 +125,7 @@ impl Service {
             }
         }
         headers.insert(SERVER, HeaderValue::from_static(id::AGENT));
+        headers.insert(REQUEST_ID, id.header());
         let origins = &policy.origins;
         origins.mark(&method, origin.as_ref(), door.place.port(), headers);
         response
@@ -201,7 +217,11 @@ impl Service {
     ) -> Response<ReplyBody> {
         match route.serve {
             Serve::Methods => call::call(self, request, door).await,
-            Serve::Page(page) => page(self.clone(), request).await,
+            Serve::Page(page) => {
+                let mut response = page(self.clone(), request).await;
+                response.extensions_mut().insert(Asked(route.path.into()));
+                response
+            }
         }
     }
 }

@@ -13,6 +13,10 @@ pub struct Sizes {
     pub blocks: u64,
     /// Files written into the mutable file system.
     pub mfs: usize,
+    /// Files uploaded to a daemon at the same time.
+    pub uploads: usize,
+    /// Bytes of each of them.
+    pub upload: u64,
     /// Bytes streamed through `add` while its memory is watched.
     pub stream: u64,
 }
@@ -25,6 +29,8 @@ impl Sizes {
         file_size: 1_000,
         blocks: 1_000_000,
         mfs: 100_000,
+        uploads: 256,
+        upload: 100 << 20,
         stream: 10 << 30,
     };
 
@@ -35,6 +41,8 @@ impl Sizes {
         file_size: 1_000,
         blocks: 100_000,
         mfs: 5_000,
+        uploads: 64,
+        upload: 4 << 20,
         stream: 1 << 30,
     };
 }

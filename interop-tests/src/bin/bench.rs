@@ -9,7 +9,7 @@ use ipfs_kit_interop_tests::bench::fetch::contest::Holders;
 use ipfs_kit_interop_tests::bench::fetch::options::{FetchOptions, Kind, size};
 use ipfs_kit_interop_tests::bench::rows::{Row, Sizes};
 use ipfs_kit_interop_tests::bench::stage::Stage;
-use ipfs_kit_interop_tests::bench::{alone, contest, fetch, limits, table};
+use ipfs_kit_interop_tests::bench::{alone, contest, fetch, limits, rpc, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[command(
     about = "Measure ipfs-kit against Kubo",
     after_help = "Rows: add-1g add-1g-v1 add-tree cat-1g get-tree gc-tree pin-ls files-dir files-tree, the figures \
-                  limits, million, stream, disk-use, and fetch-file, fetch-tree, fetch-links or \
+                  limits, million, stream, disk-use, rpc, and fetch-file, fetch-tree, fetch-links or \
                   all three as fetch."
 )]
 struct Options {
@@ -49,7 +49,7 @@ struct Options {
     fetch: FetchOptions,
 }
 
-const FIGURES: [&str; 4] = ["limits", "million", "stream", "disk-use"];
+const FIGURES: [&str; 5] = ["limits", "million", "stream", "disk-use", "rpc"];
 
 /// All rows about fetching.
 const FETCH: &str = "fetch";
@@ -133,6 +133,9 @@ fn measure(options: &Options, in_memory: bool, sizes: Sizes) -> Result<usize> {
         let ours = alone::stream(&mut stage, Side::Ours, &sizes)?;
         let kubo = alone::stream(&mut stage, Side::Kubo, &sizes)?;
         println!("\n{}", table::memory(&ours, Some(&kubo), &sizes));
+    }
+    if wanted("rpc") {
+        println!("\n{}", rpc::run(&mut stage, runs)?);
     }
     exchange(options, &mut stage, (in_memory, runs), &sizes)
 }

@@ -1,6 +1,7 @@
 //! The task that runs ahead of an operation.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ipfs_kit_bitswap::Session;
 use ipfs_kit_blockstore::block::Block;
@@ -14,6 +15,7 @@ use super::over_http::OverHttp;
 use super::plan::Plan;
 use super::{AHEAD_MAX, AHEAD_MIN, Failure, Reach, Search, Shared, State};
 use crate::error::Result;
+use crate::jobs::Meter;
 use crate::net::Net;
 use crate::node::Node;
 
@@ -42,6 +44,7 @@ pub fn start(node: Node, net: &Arc<Net>, reach: &Reach) -> Arc<Shared> {
     let limited = matches!(reach, Reach::Ahead(_) | Reach::From(..));
     let bitswap = net.bitswap().cloned();
     let retrieval = net.retrieval().cloned();
+    let meter = node.meter().cloned();
     let work = Work {
         plan,
         guard: node.store().guard(),
@@ -62,6 +65,7 @@ pub fn start(node: Node, net: &Arc<Net>, reach: &Reach) -> Arc<Shared> {
                     fetched: 0,
                     blocks: 0,
                     limited,
+                    meter,
                 };
                 ahead.run(work).await.err()
             }
@@ -148,6 +152,8 @@ struct Ahead {
     blocks: u64,
     /// Stay within reach of the reader.
     limited: bool,
+    /// Somebody wants to know what comes.
+    meter: Option<Arc<Meter>>,
 }
 
 impl Ahead {
@@ -246,6 +252,7 @@ impl Ahead {
         if batch.is_empty() {
             return;
         }
+        let (blocks, bytes) = (self.blocks, self.fetched);
         for block in batch {
             if let Some(http) = &mut self.http {
                 http.forget(block.cid());
@@ -256,6 +263,11 @@ impl Ahead {
             }
         }
         let stats = self.session.stats();
+        if let Some(meter) = &self.meter {
+            let now = Instant::now();
+            meter.handle_fetched(self.blocks - blocks, self.fetched - bytes, now);
+            meter.handle_search(stats.peers.iter().map(ToString::to_string), stats.searching);
+        }
         let mut state = self.shared.state.lock();
         state.arrived += 1;
         state.search = Search {

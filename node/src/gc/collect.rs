@@ -1,5 +1,7 @@
 //! One garbage collection.
 
+use std::time::Instant;
+
 use ipfs_kit_blockstore::cid::{Cid, Multihash};
 use ipfs_kit_blockstore::codec;
 use ipfs_kit_blockstore::store::{BlockInfo, Deletion, Position, StoreError, Sweep};
@@ -21,6 +23,24 @@ const COMPACT_RATIO: f64 = 0.5;
 
 /// Removes what no pin reaches and nothing uses.
 pub fn collect(node: &Node, emit: Emit<'_, GcEvent>) -> Result<GcReport> {
+    let started = Instant::now();
+    let collected = collect_now(node, emit);
+    node.counters().handle_gc(started, collected.as_ref().ok());
+    match &collected {
+        Ok(report) => tracing::info!(
+            removed = report.removed_blocks,
+            bytes = report.removed_bytes,
+            live = report.live_blocks,
+            damaged = report.damaged,
+            millis = started.elapsed().as_millis() as u64,
+            "garbage collected"
+        ),
+        Err(error) => tracing::warn!(%error, "garbage collection ended early"),
+    }
+    collected
+}
+
+fn collect_now(node: &Node, emit: Emit<'_, GcEvent>) -> Result<GcReport> {
     node.check_writable()?;
     // Before the sweep, so that nobody waits for it who is waited for here: what is in the tree of the file system is in
     // its root then, and needs no guard that would keep everything newer.

@@ -19,6 +19,7 @@ use super::path;
 use super::table;
 use super::tree::{Blocks, DirId, Found, Tree, load};
 use crate::error::{Error, Result};
+use crate::figures::tick;
 use crate::node::Node;
 
 /// Rounds in which an operation may ask for blocks: as many as any directory has, with room.
@@ -34,7 +35,7 @@ pub(crate) struct MfsState {
     /// Roots of DAGs that are being put into the tree, how often each: garbage collection keeps them.
     held: Mutex<HashMap<Cid, usize>>,
     /// Operations since the last flush.
-    pub(super) unflushed: std::sync::atomic::AtomicU64,
+    pub(crate) unflushed: std::sync::atomic::AtomicU64,
 }
 
 /// The open file system.
@@ -320,6 +321,7 @@ impl Open {
             self.flushed.notify_all();
             // The others try themselves, and get an error of their own.
             flushing.committed = committed?;
+            tick(&node.counters().mfs_commits);
             flushing.done = flushing.done.max(upto);
         }
     }

@@ -15,6 +15,7 @@ use super::routing::RecordQuery;
 use super::settings::UNSAID_TTL;
 use super::{NameError, Names, dnslink, table};
 use crate::error::{Error, Result};
+use crate::figures::tick;
 use crate::keys::{IdBase, SELF, format_peer_id, parse_peer_id};
 
 /// Most names that one name may lead through.
@@ -158,10 +159,13 @@ impl Names<'_> {
             Some(id) => format_peer_id(id, IdBase::default()),
             None => lower.clone(),
         };
-        if !options.no_cache
-            && let Some(target) = state.cache.lock().get(&cached_as, now)
-        {
-            return Ok(target);
+        if !options.no_cache {
+            let counters = self.node.counters();
+            if let Some(target) = state.cache.lock().get(&cached_as, now) {
+                tick(&counters.name_hits);
+                return Ok(target);
+            }
+            tick(&counters.name_misses);
         }
         let cap = self.settings()?.max_cache_ttl;
         let capped = |ttl: Duration| cap.map_or(ttl, |cap| ttl.min(cap));

@@ -1,11 +1,14 @@
 //! Holding a DAG under a guard while it is checked and pinned.
 
+use std::sync::Arc;
+
 use ipfs_kit_blockstore::cid::Cid;
 use ipfs_kit_blockstore::store::{BlockInfo, Guard};
 
 use crate::error::{Emit, Error, Result};
 use crate::fetch::Reach;
 use crate::gc::mark::Mark;
+use crate::jobs::Meter;
 use crate::node::Node;
 use crate::walk::{Visitor, walk};
 
@@ -33,6 +36,7 @@ pub fn hold(
         guard,
         emit,
         count: 0,
+        meter: node.meter().cloned(),
     };
     let reach = if deep {
         Reach::Whole(roots.to_vec())
@@ -47,6 +51,7 @@ struct Holding<'a> {
     guard: &'a Guard,
     emit: Emit<'a, u64>,
     count: u64,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Visitor for Holding<'_> {
@@ -62,8 +67,11 @@ impl Visitor for Holding<'_> {
         Ok(node.store().info(cid.hash())?)
     }
 
-    fn found(&mut self, _: &Cid, _: &BlockInfo) -> Result<()> {
+    fn found(&mut self, _: &Cid, info: &BlockInfo) -> Result<()> {
         self.count += 1;
+        if let Some(meter) = &self.meter {
+            meter.handle_checked(info.len);
+        }
         if self.count.is_multiple_of(TELL_EVERY) {
             (self.emit)(self.count).map_err(Error::Output)
         } else {

@@ -35,6 +35,10 @@ pub const OPTIONS: &[Opt] = &[
         "Raise the limit of open files as far as the system allows",
     )
     .default("true"),
+    Opt::text(
+        &["log-format"],
+        "Form of the log: json, color or text; else as GOLOG_LOG_FMT says",
+    ),
     Opt::flag(
         &["enable-gc"],
         "Enable automatic periodic repo garbage collection",

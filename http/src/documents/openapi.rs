@@ -1,0 +1,299 @@
+//! The methods as an OpenAPI 3.1 document.
+
+use serde_json::{Map, Value, json};
+
+use super::listing::default_of;
+use super::{Method, is_file};
+use crate::command::{Argument, Kind, Opt, Reply};
+use crate::methods::version::VERSION;
+use crate::server::GLOBALS;
+
+/// What every method has in common.
+const ABOUT: &str = "The RPC of Kubo, as this node serves it. Arguments are given as `arg`, in order and \
+    repeated; options as query parameters; files as the parts of a `multipart/form-data` body. \
+    Every call is a POST.";
+
+/// The document.
+pub fn openapi() -> Value {
+    let methods = Method::all();
+    let mut paths: Map<String, Value> = Map::new();
+    for method in &methods {
+        paths.insert(method.path(), json!({"post": operation(method)}));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
+        "info": {
+            "title": "ipfs-kit RPC",
+            "version": VERSION,
+            "description": ABOUT,
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "servers": [{"url": "http://127.0.0.1:5001"}],
+        // None is asked unless API.Authorizations says so.
+        "security": [{}, {"bearer": []}, {"basic": []}],
+        "tags": tags(&methods),
+        "paths": paths,
+        "components": {
+            "parameters": GLOBALS.iter().map(|option| (global_name(option), query(option))).collect::<Map<_, _>>(),
+            "responses": responses(),
+            "schemas": schemas(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic"},
+            },
+        },
+    })
+}
+
+fn tags(methods: &[Method]) -> Value {
+    let mut names: Vec<&str> = methods.iter().map(|method| method.words[0]).collect();
+    names.dedup();
+    let about = |name: &str| {
+        crate::methods::ROOT
+            .subcommand(name)
+            .map(|group| group.tagline)
+    };
+    let tag = |name: &&str| json!({"name": name, "description": about(name)});
+    names.iter().map(tag).collect()
+}
+
+fn operation(method: &Method) -> Value {
+    let command = method.command;
+    let own = command
+        .options
+        .iter()
+        .filter(|option| option.kind != Kind::Path);
+    let mut parameters: Vec<Value> = arguments(method).into_iter().collect();
+    parameters.extend(own.map(query));
+    // A command's own option hides the global one of that name.
+    let shared = GLOBALS.iter().filter(|global| {
+        global
+            .names
+            .iter()
+            .all(|name| command.option(name).is_none())
+    });
+    parameters.extend(
+        shared.map(
+            |option| json!({"$ref": format!("#/components/parameters/{}", global_name(option))}),
+        ),
+    );
+    let mut operation = Map::new();
+    operation.insert("operationId".to_owned(), json!(method.words.join("_")));
+    operation.insert("tags".to_owned(), json!([method.words[0]]));
+    operation.insert("summary".to_owned(), json!(command.tagline));
+    if !command.about.is_empty() {
+        operation.insert("description".to_owned(), json!(command.about));
+    }
+    operation.insert("parameters".to_owned(), json!(parameters));
+    if let Some(argument) = method.body() {
+        operation.insert("requestBody".to_owned(), body(argument));
+    }
+    operation.insert(
+        "responses".to_owned(),
+        json!({
+            "200": success(command.reply),
+            "400": {"$ref": "#/components/responses/BadRequest"},
+            "403": {"$ref": "#/components/responses/Forbidden"},
+            "429": {"$ref": "#/components/responses/TooMany"},
+            "500": {"$ref": "#/components/responses/Failed"},
+        }),
+    );
+    Value::Object(operation)
+}
+
+/// One parameter stands for all arguments: in a query they have one name.
+fn arguments(method: &Method) -> Option<Value> {
+    let words: Vec<&Argument> = method.words_taken().collect();
+    let last = words.last()?;
+    // What may come as the body need not be here.
+    let least = words
+        .iter()
+        .filter(|argument| argument.required && !argument.reads_stdin());
+    let least = least.count();
+    let about: Vec<String> = words
+        .iter()
+        .map(|argument| format!("{}: {}", argument.name, argument.about))
+        .collect();
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), json!("array"));
+    schema.insert("items".to_owned(), json!({"type": "string"}));
+    schema.insert("minItems".to_owned(), json!(least));
+    if !last.variadic {
+        schema.insert("maxItems".to_owned(), json!(words.len()));
+    }
+    Some(json!({
+        "name": "arg",
+        "in": "query",
+        "required": least > 0,
+        "description": about.join("\n"),
+        "schema": schema,
+    }))
+}
+
+fn global_name(option: &Opt) -> String {
+    option.name().to_owned()
+}
+
+fn query(option: &Opt) -> Value {
+    let mut about = option.about.to_owned();
+    if option.names.len() > 1 {
+        about = format!("{about}. Also: {}", option.names[1..].join(", "));
+    }
+    json!({
+        "name": option.name(),
+        "in": "query",
+        "description": about,
+        "schema": schema(option),
+    })
+}
+
+fn schema(option: &Opt) -> Value {
+    let mut schema = match option.kind {
+        Kind::Bool => json!({"type": "boolean"}),
+        Kind::Int => json!({"type": "integer", "format": "int64"}),
+        Kind::Uint => json!({"type": "integer", "format": "int64", "minimum": 0}),
+        Kind::Text | Kind::Path => json!({"type": "string"}),
+        Kind::List => json!({"type": "array", "items": {"type": "string"}}),
+    };
+    if let Some(default) = default_of(option) {
+        schema["default"] = default;
+    }
+    schema
+}
+
+fn body(argument: &Argument) -> Value {
+    let about = if is_file(argument) {
+        format!(
+            "{}. Each part is a file (application/octet-stream), a directory \
+             (application/x-directory) or a symbolic link (application/symlink); its file name is \
+             the escaped path from the top.",
+            argument.about
+        )
+    } else {
+        format!(
+            "{}: one value a line, where no `arg` is given.",
+            argument.about
+        )
+    };
+    let file = json!({"type": "array", "items": {"contentMediaType": "application/octet-stream"}});
+    json!({
+        "description": about,
+        "required": is_file(argument) && argument.required,
+        "content": {"multipart/form-data": {"schema": {
+            "type": "object",
+            "properties": {"file": file},
+        }}},
+    })
+}
+
+fn success(reply: Reply) -> Value {
+    let header = |about: &str| json!({"description": about, "schema": {"const": "1"}});
+    match reply {
+        Reply::One => json!({
+            "description": "One record; nothing where there is nothing to report.",
+            "content": {"application/json": {"schema": {}}},
+        }),
+        Reply::Many => json!({
+            "description": "Records, one JSON document a line, as they come.",
+            "headers": {"X-Chunked-Output": header("The result is a stream of records.")},
+            "content": {"application/json": {"schema": {}}},
+        }),
+        Reply::Bytes(media_type) => json!({
+            "description": "The bytes.",
+            "headers": {"X-Stream-Output": header("The result is a stream of bytes.")},
+            "content": {media_type: {}},
+        }),
+    }
+}
+
+fn responses() -> Value {
+    let text = json!({"text/plain": {"schema": {"type": "string"}}});
+    let failure = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
+    let both = json!({
+        "text/plain": text["text/plain"],
+        "application/json": failure["application/json"],
+    });
+    json!({
+        "BadRequest": {"description": "An argument or option is wrong.", "content": both},
+        "Forbidden": {"description": "Who asks may not.", "content": text},
+        "TooMany": {
+            "description": "Too many commands run.",
+            "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+            "content": text,
+        },
+        "Failed": {"description": "The command failed.", "content": failure},
+    })
+}
+
+fn schemas() -> Value {
+    json!({"Error": {
+        "type": "object",
+        "required": ["Message", "Code", "Type"],
+        "properties": {
+            "Message": {"type": "string"},
+            "Code": {
+                "type": "integer",
+                "enum": [0, 1, 2, 3, 4],
+                "description": "0 an ordinary failure, 1 the client's mistake, 2 the node's, \
+                    3 too many requests, 4 forbidden",
+            },
+            "Type": {"const": "error"},
+        },
+    }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_have_their_types_once() {
+        let document = openapi();
+        let paths = document["paths"].as_object().unwrap();
+        assert_eq!(paths.len(), Method::all().len());
+        for (path, item) in paths {
+            let parameters = item["post"]["parameters"].as_array().unwrap();
+            let mut names: Vec<&str> = parameters
+                .iter()
+                .map(|parameter| match parameter["$ref"].as_str() {
+                    Some(reference) => reference.rsplit('/').next().unwrap(),
+                    None => parameter["name"].as_str().unwrap(),
+                })
+                .collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{path}");
+        }
+        let cat = &paths["/api/v0/cat"]["post"]["parameters"];
+        assert_eq!(cat[0]["schema"]["minItems"], 0, "it may come as the body");
+        let show = &paths["/api/v0/job/show"]["post"]["parameters"];
+        assert_eq!(show[0]["schema"]["minItems"], 1);
+        assert_eq!(
+            cat[1]["schema"],
+            json!({"type": "integer", "format": "int64"})
+        );
+        let add = &paths["/api/v0/add"]["post"];
+        assert_eq!(add["requestBody"]["required"], true);
+    }
+
+    #[test]
+    fn references_lead_somewhere() {
+        fn walk(root: &Value, value: &Value) {
+            match value {
+                Value::Object(map) => {
+                    if let Some(Value::String(reference)) = map.get("$ref") {
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(root.pointer(pointer).is_some(), "{reference}");
+                    }
+                    map.values().for_each(|value| walk(root, value));
+                }
+                Value::Array(all) => all.iter().for_each(|value| walk(root, value)),
+                _ => {}
+            }
+        }
+        let document = openapi();
+        walk(&document, &document);
+    }
+}
