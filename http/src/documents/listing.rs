@@ -42,7 +42,7 @@ fn argument(argument: &Argument) -> Value {
 fn option(option: &Opt) -> Value {
     let mut entry = Map::new();
     entry.insert("names".to_owned(), json!(option.names));
-    entry.insert("type".to_owned(), json!(option.kind.name()));
+    entry.insert("type".to_owned(), json!(option.type_name()));
     if let Some(default) = default_of(option) {
         entry.insert("default".to_owned(), default);
     }
@@ -54,6 +54,9 @@ fn reply(reply: Reply) -> Value {
     match reply {
         Reply::One => json!({"kind": "one", "mediaType": "application/json"}),
         Reply::Many => json!({"kind": "many", "mediaType": "application/json"}),
+        Reply::ManyIf(flag) => {
+            json!({"kind": "many", "if": flag, "mediaType": "application/json"})
+        }
         Reply::Bytes(media_type) => json!({"kind": "bytes", "mediaType": media_type}),
     }
 }

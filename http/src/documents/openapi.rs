@@ -199,6 +199,11 @@ fn success(reply: Reply) -> Value {
             "headers": {"X-Chunked-Output": header("The result is a stream of records.")},
             "content": {"application/json": {"schema": {}}},
         }),
+        Reply::ManyIf(flag) => json!({
+            "description": format!("One record; with {flag} records, one JSON document a line, as they come."),
+            "headers": {"X-Chunked-Output": header("The result is a stream of records.")},
+            "content": {"application/json": {"schema": {}}},
+        }),
         Reply::Bytes(media_type) => json!({
             "description": "The bytes.",
             "headers": {"X-Stream-Output": header("The result is a stream of bytes.")},

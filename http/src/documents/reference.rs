@@ -85,6 +85,9 @@ fn push_method(page: &mut String, method: &Method) {
     let reply = match command.reply {
         Reply::One => "one record".to_owned(),
         Reply::Many => "records, one JSON document a line".to_owned(),
+        Reply::ManyIf(flag) => {
+            format!("one record; with `{flag}` records, one JSON document a line")
+        }
         Reply::Bytes(media_type) => format!("bytes, `{media_type}`"),
     };
     let _ = writeln!(page, "Reply: {reply}.\n");
@@ -129,7 +132,7 @@ fn push_options(page: &mut String, options: &[&Opt]) {
             page,
             "| {} | {} | {default} | {} |",
             names.join(", "),
-            option.kind.name(),
+            option.type_name(),
             cell(option.about)
         );
     }
