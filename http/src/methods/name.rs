@@ -1,5 +1,7 @@
 //! `name`: IPNS names, published and resolved.
 
+mod pubsub;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub const COMMAND: Command = Command {
     tagline: "Publish and resolve IPNS names",
     about: "IPNS is a PKI namespace, where names are the hashes of public keys, and the private key\n\
             enables publishing new (signed) values.",
-    subcommands: &[&PUBLISH, &RESOLVE, &INSPECT, &GET, &PUT],
+    subcommands: &[&PUBLISH, &RESOLVE, &INSPECT, &GET, &PUT, &pubsub::COMMAND],
     ..Command::EMPTY
 };
 
