@@ -156,7 +156,7 @@ fn five_hundred_peers_that_never_read_leave_the_others_served() {
         if turn == 100 {
             for number in 0..STUCK {
                 engine.handle_connected(now, peer(number));
-                let entries = (0..200).map(|n| want(cid(number, n), WantKind::Block));
+                let entries = (0..100).map(|n| want(cid(number, n), WantKind::Block));
                 engine.handle_message(now, &peer(number), false, entries.collect(), &[]);
             }
             look_up(&mut engine, Some(BLOCK));

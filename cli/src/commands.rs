@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod get;
 pub mod init;
 pub mod key;
+pub mod serve;
 
 use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
@@ -27,6 +28,7 @@ pub static ROOT: Command = Command {
     subcommands: &[
         &init::COMMAND,
         &daemon::COMMAND,
+        &serve::COMMAND,
         &methods::add::COMMAND,
         &methods::cat::COMMAND,
         &GET,
@@ -45,6 +47,7 @@ pub static ROOT: Command = Command {
         &methods::exists::COMMAND,
         &methods::repo::COMMAND,
         &methods::config::COMMAND,
+        &methods::auth::COMMAND,
         &methods::bootstrap::COMMAND,
         &methods::id::COMMAND,
         &methods::swarm::COMMAND,
@@ -87,6 +90,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
     let names: Vec<&str> = path.iter().skip(1).map(|command| command.name).collect();
     match names.as_slice() {
         ["daemon"] => Some(daemon::run),
+        ["serve"] => Some(serve::run),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
         ["key", "export"] => Some(|_, invocation| key::export(invocation)),

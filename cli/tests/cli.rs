@@ -23,6 +23,7 @@ mod cli {
     mod pins;
     mod read;
     mod repo;
+    mod serve;
     mod settings;
     mod stop;
     mod swarm;

@@ -2,6 +2,7 @@
 //! streams.
 
 mod multipart;
+mod tls;
 
 use std::io::{self, Read};
 use std::net::{TcpStream as StdTcpStream, ToSocketAddrs};
@@ -70,7 +71,7 @@ pub struct Reply {
 }
 
 impl Client {
-    /// A client of the daemon at `address`: a multiaddress, `http://HOST:PORT` or `unix:///PATH`.
+    /// A client of the daemon at `address`: a multiaddress, `http(s)://HOST:PORT` or `unix:///PATH`.
     ///
     /// # Errors
     /// When it is none of these.
@@ -101,7 +102,9 @@ impl Client {
     pub fn answers(&self) -> bool {
         match &self.endpoint {
             Endpoint::Unix(path) => connect_unix(path).is_ok(),
-            Endpoint::Tcp(host, port) => connect_tcp(host, *port).is_ok(),
+            Endpoint::Tcp(host, port) | Endpoint::Tls(host, port) => {
+                connect_tcp(host, *port).is_ok()
+            }
         }
     }
 
@@ -117,7 +120,7 @@ impl Client {
         let (request, written) = self.request(call)?;
         let answer = runtime.block_on(async {
             let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(self.connect()?))
+                hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await?))
                     .await
                     .map_err(lost)?;
             tokio::spawn(connection);
@@ -144,10 +147,12 @@ impl Client {
         }
     }
 
-    fn connect(&self) -> Result<Connection, Failure> {
+    async fn connect(&self) -> Result<Connection, Failure> {
         let unreachable = |error: io::Error| {
             let place = match &self.endpoint {
-                Endpoint::Tcp(host, port) => format!("{host} port {port}"),
+                Endpoint::Tcp(host, port) | Endpoint::Tls(host, port) => {
+                    format!("{host} port {port}")
+                }
                 Endpoint::Unix(path) => path.display().to_string(),
             };
             Failure::failed(format_args!("cannot reach a daemon at {place}: {error}"))
@@ -157,11 +162,11 @@ impl Client {
                 stream.set_nonblocking(true)?;
                 Ok(Connection::Unix(UnixStream::from_std(stream)?))
             }),
-            Endpoint::Tcp(host, port) => connect_tcp(host, *port).and_then(|stream| {
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                Ok(Connection::Tcp(TcpStream::from_std(stream)?))
-            }),
+            Endpoint::Tcp(host, port) => stream(host, *port).map(Connection::Tcp),
+            Endpoint::Tls(host, port) => match stream(host, *port) {
+                Ok(stream) => tls::handshake(host, stream).await,
+                Err(error) => Err(error),
+            },
         };
         connected.map_err(unreachable)
     }
@@ -193,8 +198,10 @@ impl Client {
             ));
         }
         let host = match &self.endpoint {
-            Endpoint::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-            Endpoint::Tcp(host, port) => format!("{host}:{port}"),
+            Endpoint::Tcp(host, port) | Endpoint::Tls(host, port) if host.contains(':') => {
+                format!("[{host}]:{port}")
+            }
+            Endpoint::Tcp(host, port) | Endpoint::Tls(host, port) => format!("{host}:{port}"),
             Endpoint::Unix(_) => "localhost".to_owned(),
         };
         let mut request = Request::builder()
@@ -236,6 +243,13 @@ impl Client {
     }
 }
 
+fn stream(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = connect_tcp(host, port)?;
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    TcpStream::from_std(stream)
+}
+
 fn connect_tcp(host: &str, port: u16) -> io::Result<StdTcpStream> {
     let mut last = io::ErrorKind::NotFound.into();
     for at in (host, port).to_socket_addrs()? {
@@ -252,15 +266,20 @@ fn of_url(url: &str) -> Option<Endpoint> {
     if let Some(path) = url.strip_prefix("unix://") {
         return path.starts_with('/').then(|| Endpoint::Unix(path.into()));
     }
-    let rest = url.strip_prefix("http://")?;
+    let (rest, usual, endpoint): (_, _, fn(String, u16) -> Endpoint) =
+        match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, 80, Endpoint::Tcp),
+            (None, Some(rest)) => (rest, 443, Endpoint::Tls),
+            (None, None) => return None,
+        };
     let authority = rest.trim_end_matches('/').trim_end_matches(ROOT_PATH);
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (authority, 80),
+        _ => (authority, usual),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let fits = !host.is_empty() && !host.contains('/');
-    fits.then(|| Endpoint::Tcp(host.to_owned(), port))
+    fits.then(|| endpoint(host.to_owned(), port))
 }
 
 fn lost(error: impl std::fmt::Display) -> Failure {
@@ -389,7 +408,8 @@ pub fn escape(text: impl AsRef<[u8]>) -> String {
     escaped
 }
 
-fn unescape(text: &str) -> String {
+/// What [`escape`] made, or a browser.
+pub fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
     bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
@@ -423,7 +443,16 @@ mod tests {
         assert_eq!(of_url("http://[::1]:1/api/v0/"), tcp("::1", 1));
         assert_eq!(of_url("http://host/"), tcp("host", 80));
         assert_eq!(of_url("unix:///a/b"), Some(Endpoint::Unix("/a/b".into())));
-        for bad in ["https://a", "http://", "unix://a", "a:1", "http://a:x"] {
+        let tls = Some(Endpoint::Tls("a".to_owned(), 443));
+        assert_eq!(of_url("https://a"), tls);
+        for bad in [
+            "https://",
+            "ftp://a",
+            "http://",
+            "unix://a",
+            "a:1",
+            "http://a:x",
+        ] {
             assert_eq!(of_url(bad), None, "{bad}");
         }
     }

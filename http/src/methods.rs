@@ -4,6 +4,7 @@
 //! of its own, the daemon for its clients.
 
 pub mod add;
+pub mod auth;
 pub mod bitswap;
 pub mod block;
 pub mod bootstrap;
@@ -63,6 +64,7 @@ pub static ROOT: Command = Command {
         &exists::COMMAND,
         &repo::COMMAND,
         &config::COMMAND,
+        &auth::COMMAND,
         &bootstrap::COMMAND,
         &id::COMMAND,
         &swarm::COMMAND,

@@ -5,45 +5,52 @@
 //! for. Commands block, so each has a thread; short queues carry its input and output, and nothing is
 //! ever held whole.
 
+mod answers;
+mod body;
+mod call;
+mod connection;
+mod crowd;
 mod form;
 mod guard;
 mod host;
+mod limits;
 mod listener;
+mod pages;
 mod parse;
+mod reads;
 mod reply;
+mod route;
+mod running;
+mod seed;
 mod service;
+mod tls;
 mod upload;
+mod waiting;
 
-use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use ipfs_kit_node::Node;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use call::TERMINAL;
 pub use guard::authorization;
+pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
 pub use parse::ROOT_PATH;
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
-pub use service::TERMINAL;
+pub use tls::certificates;
 
-use guard::Policy;
+use crowd::Crowd;
+use guard::{Door, Face, Policy};
 use service::Service;
+use tls::Tls;
 
-/// How long a head may take, from the first byte or from the request before it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a connection that are read ahead. Heads have to fit.
-const READ_BUFFER: usize = 128 << 10;
-/// Connections at a time; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 4096;
-/// Commands at a time; more are answered with 429.
-pub const MAX_COMMANDS: usize = 512;
+/// How long to wait when the system has no room for a connection.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long running commands may go on once the server is to stop.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long they may take to notice that they are cancelled.
@@ -51,7 +58,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The RPC on its listeners.
 pub struct Server {
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Face)>,
+    guarded: bool,
     service: Service,
     stop: watch::Sender<bool>,
 }
@@ -78,32 +86,50 @@ impl Server {
         addresses: &[String],
         socket: Option<&Path>,
     ) -> Result<Server, BindError> {
+        let names = addresses.iter().filter_map(|address| name_in(address));
+        let policy = Policy::of(node.config()).with_hosts(names);
+        let tokens = node.tokens().list();
+        let tokens = tokens.map_err(|error| BindError::Tokens(error.to_string()))?;
+        let forced = node.config().flag("API.AllowUnguarded") == Some(true);
+        let guarded = forced || policy.asks() || tokens.asked();
         let mut listeners = Vec::new();
         if let Some(socket) = socket {
-            listeners.push(Listener::own_socket(socket)?);
+            listeners.push((Listener::own_socket(socket)?, Face::Rpc));
         }
         for address in addresses {
-            listeners.extend(Listener::bind(address)?);
+            let tls = || Tls::of(node.config());
+            let bound = Listener::bind(address, guarded, tls)?;
+            listeners.extend(bound.into_iter().map(|listener| (listener, Face::Rpc)));
         }
         let (stop, _) = watch::channel(false);
-        let config = node.config();
-        let policy = Policy::new(
-            config.get("API.HTTPHeaders"),
-            config.get("API.Authorizations"),
-        );
         let stopper = Stopper(stop.clone());
-        let service = Service::new(node, policy, Arc::new(move || stopper.stop()));
+        let limits = Limits::of(node.config());
+        let service = Service::new(node, policy, limits, Arc::new(move || stopper.stop()));
         Ok(Server {
             listeners,
+            guarded,
             service,
             stop,
         })
     }
 
+    /// Binds the port of `serve`, at which reading methods are answered to `GET` too. Where it listens is returned.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn add_seed(&mut self, address: &str) -> Result<Vec<String>, BindError> {
+        let config = self.service.node().config();
+        let bound = Listener::bind(address, self.guarded, || Tls::of(config))?;
+        let shown = bound.iter().filter_map(Listener::address).collect();
+        let bound = bound.into_iter().map(|listener| (listener, Face::Seed));
+        self.listeners.extend(bound);
+        Ok(shown)
+    }
+
     /// Where it listens, with the ports that were given to it.
     pub fn addresses(&self) -> Vec<String> {
-        let shown = self.listeners.iter().filter_map(Listener::address);
-        shown.collect()
+        let rpc = self.listeners.iter().filter(|(_, face)| *face == Face::Rpc);
+        rpc.filter_map(|(listener, _)| listener.address()).collect()
     }
 
     /// What stops it.
@@ -113,110 +139,93 @@ impl Server {
 
     /// Serves until it is stopped, then lets running requests end, within limits.
     pub async fn run(self) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let crowd = Crowd::new(self.service.limits().connections);
         let mut tasks = JoinSet::new();
-        for listener in self.listeners {
+        for (listener, face) in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.subscribe());
-            tasks.spawn(accept(listener, service, stop, Arc::clone(&room)));
+            tasks.spawn(accept(listener, face, service, stop, Arc::clone(&crowd)));
         }
+        tasks.spawn(stop_slow(self.service.clone(), self.stop.subscribe()));
         let mut stop = self.stop.subscribe();
         // The sender lives as long as this function: the wait ends by a stop only.
         let _ = stop.wait_for(|stop| *stop).await;
         let idle = async { while tasks.join_next().await.is_some() {} };
         tokio::pin!(idle);
         if tokio::time::timeout(GRACE, &mut idle).await.is_err() {
-            self.service.cancel_all();
+            self.service.running().stop_all();
             // Who does not notice in time is left behind: what was not acknowledged may be lost.
             let _ = tokio::time::timeout(PATIENCE, &mut idle).await;
         }
     }
 }
 
+/// The name in an address that has one.
+fn name_in(address: &str) -> Option<String> {
+    match Endpoint::parse(address) {
+        Some(Endpoint::Tcp(host, _) | Endpoint::Tls(host, _))
+            if host.parse::<IpAddr>().is_err() =>
+        {
+            Some(host)
+        }
+        _ => None,
+    }
+}
+
+/// Ends commands whose clients are too slow, again and again.
+async fn stop_slow(service: Service, mut stop: watch::Receiver<bool>) {
+    let limits = *service.limits();
+    let mut ticks = tokio::time::interval(limits.pressed().max(Duration::from_millis(10)));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => service.running().stop_slow(&limits),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
 async fn accept(
     listener: Listener,
+    face: Face,
     service: Service,
     mut stop: watch::Receiver<bool>,
-    room: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 ) {
     let mut connections = JoinSet::new();
-    let port = listener.port();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            break;
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok(stream) => {
-                let (service, stop) = (service.clone(), stop.clone());
-                connections.spawn(async move {
-                    serve(stream, service, port, stop).await;
-                    drop(permit);
-                });
-            }
+        let Ok((stream, place)) = accepted else {
             // Out of descriptors: others will be given back.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let member = tokio::select! {
+            member = crowd.join() => member,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (service, stop) = (service.clone(), stop.clone());
+        let door = Door { face, place };
+        let tls = listener.tls().map(|tls| tls.acceptor());
+        connections.spawn(async move {
+            let pulse = Arc::clone(&member.pulse);
+            let Some(tls) = tls else {
+                return connection::serve(stream, service, door, pulse, stop).await;
+            };
+            let handshake = tokio::time::timeout(service.limits().header, tls.accept(stream));
+            let mut stopped = stop.clone();
+            let handshake = tokio::select! {
+                handshake = handshake => handshake,
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            if let Ok(Ok(stream)) = handshake {
+                connection::serve(stream, service, door, pulse, stop).await;
+            }
+            drop(member);
+        });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-/// Serves one connection to its end.
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    service: Service,
-    port: Option<u16>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .title_case_headers(true)
-        .max_buf_size(READ_BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_TIMEOUT)
-        .max_concurrent_streams(128)
-        .max_header_list_size(READ_BUFFER as u32)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
-    let asked = Arc::new(AtomicBool::new(false));
-    let first = Arc::clone(&asked);
-    let answer = hyper::service::service_fn(move |request| {
-        first.store(true, Ordering::Relaxed);
-        let service = service.clone();
-        async move { Ok::<_, io::Error>(service.answer(request, port).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), answer);
-    tokio::pin!(connection);
-    // Hyper's own clock starts only when the version of the protocol is known.
-    let first_head = tokio::time::sleep(HEAD_TIMEOUT);
-    tokio::pin!(first_head);
-    let mut waiting = true;
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = &mut first_head, if waiting => {
-                waiting = false;
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        }
-    }
 }

@@ -66,6 +66,11 @@ impl Daemon {
         )?)
     }
 
+    /// Where its RPC listens, as `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The process.
     pub fn id(&self) -> u32 {
         self.child.id()

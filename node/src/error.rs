@@ -26,6 +26,7 @@ use crate::names::NameError;
 use crate::net::NetError;
 use crate::pins::PinError;
 use crate::repo::{DatabaseError, RepoError};
+use crate::tokens::TokenError;
 
 /// Result of a node operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -56,6 +57,9 @@ pub enum Error {
     /// A key operation was refused.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A token was not made or removed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A name could not be published, stored or resolved.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -45,6 +45,7 @@ mod refs;
 pub mod repo;
 mod resolve;
 mod retrieval;
+pub mod tokens;
 mod walk;
 mod web;
 

@@ -30,6 +30,7 @@ use crate::refs::{self, RefEvent, RefsOptions};
 use crate::repo::handle::Repo;
 use crate::repo::{Database, RepoLock};
 use crate::resolve;
+use crate::tokens::{Tokens, TokensState};
 
 /// An open node. Clones are cheap and share everything but the cancel token.
 #[derive(Clone)]
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     keys: KeysState,
     names: NamesState,
     mfs: MfsState,
+    tokens: TokensState,
     /// Held while room is made, so that many writers on a full store do not all collect garbage.
     making_room: Mutex<()>,
     net: OnceLock<Arc<Net>>,
@@ -72,6 +74,7 @@ impl Shared {
             keys: KeysState::new(path.as_deref()),
             names,
             mfs: MfsState::default(),
+            tokens: TokensState::default(),
             path,
             config,
             store,
@@ -147,6 +150,11 @@ impl Node {
     /// Keys: the node's identity and the keystore.
     pub fn keys(&self) -> Keys<'_> {
         Keys { node: self }
+    }
+
+    /// Tokens: secrets for clients, each with a scope.
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens { node: self }
     }
 
     /// The mutable file system.
@@ -399,6 +407,10 @@ impl Node {
             Shared::new(None, config, store, database, names, None),
             self.cancel,
         )
+    }
+
+    pub(crate) fn tokens_state(&self) -> &TokensState {
+        &self.shared.tokens
     }
 
     pub(crate) fn keys_state(&self) -> &KeysState {

@@ -17,6 +17,9 @@ use super::ids::{PeerNo, Peers};
 use crate::wire::{WantEntry, WantKind};
 use crate::{Config, Ledger};
 
+/// Entries that the table of missing blocks has room for in any case.
+const KEPT_ROOM: usize = 4096;
+
 /// The place in a peer's queue: the most urgent first, then by arrival.
 type Place = (i64, u64);
 
@@ -293,6 +296,10 @@ impl Server {
             if waiting.is_empty() {
                 self.waiting.remove(cid);
             }
+        }
+        // A table keeps its room; after a flood that would be megabytes.
+        if self.waiting.capacity() > KEPT_ROOM && self.waiting.len() < self.waiting.capacity() / 8 {
+            self.waiting.shrink_to(2 * self.waiting.len());
         }
     }
 

@@ -10,7 +10,7 @@ use ipfs_kit_http::command::{Command, Opt, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::methods::version;
-use ipfs_kit_http::server::{MAX_COMMANDS, Server};
+use ipfs_kit_http::server::{Limits, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -55,13 +55,18 @@ pub const COMMAND: Command = Command {
             "Enable pubsub, as Pubsub.Enabled of the configuration does",
         ),
         Opt::flag(&["enable-namesys-pubsub"], "No effect yet"),
+        Opt::flag(
+            &["allow-unguarded"],
+            "Listen where others reach it though nothing asks them for a secret, as \
+             API.AllowUnguarded of the configuration does",
+        ),
     ],
     run: Some(Run::Local),
     ..Command::EMPTY
 };
 
 /// Threads that look after connections. The work itself has threads of its own.
-const IO_THREADS: usize = 2;
+pub const IO_THREADS: usize = 2;
 
 /// How long work that was left behind may keep the process.
 const LEFT_BEHIND: Duration = Duration::from_millis(200);
@@ -86,7 +91,37 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     if invocation.flag("init") && repo::kind(&path).map_err(Failure::failed)? == Kind::Absent {
         initialise(invocation, &path)?;
     }
-    let node = open(local, invocation.flag("enable-pubsub-experiment"))?;
+    let node = open(local, invocation)?;
+    let doors = Doors {
+        rpc: addresses(node.config()),
+        seed: None,
+        threads: IO_THREADS,
+    };
+    introduce(invocation, &node)?;
+    serve(
+        invocation,
+        node,
+        &path,
+        local.settings.common.offline,
+        &doors,
+    )
+}
+
+/// Where a daemon listens.
+pub struct Doors {
+    /// Multiaddresses of the RPC.
+    pub rpc: Vec<String>,
+    /// Multiaddress of the port of `serve`.
+    pub seed: Option<String>,
+    /// Threads that look after connections.
+    pub threads: usize,
+}
+
+/// Says what runs.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn introduce(invocation: &mut Invocation, node: &Node) -> Result<(), Failure> {
     let identity = node.config().text("Identity.PeerID").unwrap_or_default();
     let lines = [
         format!("ipfs-kit version: {}", version::VERSION),
@@ -97,13 +132,18 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     for line in lines {
         invocation.out.line(&line)?;
     }
-    serve(invocation, node, &path, local.settings.common.offline)
+    Ok(())
 }
 
-fn open(local: &Local, pubsub: bool) -> Result<Node, Failure> {
+fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
     let mut builder = local.builder()?;
-    if pubsub {
-        builder = builder.set("Pubsub.Enabled", true);
+    for (flag, key) in [
+        ("enable-pubsub-experiment", "Pubsub.Enabled"),
+        ("allow-unguarded", "API.AllowUnguarded"),
+    ] {
+        if invocation.flag(flag) {
+            builder = builder.set(key, true);
+        }
     }
     let node = builder.open()?;
     if !local.settings.common.quiet {
@@ -115,21 +155,26 @@ fn open(local: &Local, pubsub: bool) -> Result<Node, Failure> {
     Ok(node)
 }
 
-fn serve(
+/// Serves a node until it is told to stop.
+///
+/// # Errors
+/// When an address cannot be listened on.
+pub fn serve(
     invocation: &mut Invocation,
     node: Node,
     repo: &Path,
     offline: bool,
+    doors: &Doors,
 ) -> Result<(), Failure> {
     let runtime = Builder::new_multi_thread()
-        .worker_threads(IO_THREADS)
-        .max_blocking_threads(MAX_COMMANDS + 16)
+        .worker_threads(doors.threads)
+        .max_blocking_threads(Limits::of(node.config()).commands + 16)
         .thread_name("ipfs-kit-io")
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
     let served = runtime.block_on(async {
-        let served = run_server(invocation, &node, repo, offline).await;
+        let served = run_server(invocation, &node, repo, offline, doors).await;
         let closed = node.shutdown().await;
         served.and(closed.map_err(Failure::from))
     });
@@ -143,13 +188,26 @@ async fn run_server(
     node: &Node,
     repo: &Path,
     offline: bool,
+    doors: &Doors,
 ) -> Result<(), Failure> {
     // Signals are taken before anybody can know that there is a daemon to signal.
     let mut signals = Signals::new()?;
     let socket = repo.join("api.sock");
-    let server = Server::bind(node.clone(), &addresses(node.config()), Some(&socket));
-    let server = server.map_err(Failure::failed)?;
+    let server = Server::bind(node.clone(), &doors.rpc, Some(&socket));
+    let mut server = server.map_err(Failure::failed)?;
     let listening = server.addresses();
+    let mut lines: Vec<String> = listening
+        .iter()
+        .map(|address| format!("RPC API server listening on {address}"))
+        .collect();
+    if let Some(seed) = &doors.seed {
+        let bound = server.add_seed(seed).map_err(Failure::failed)?;
+        lines.extend(
+            bound
+                .iter()
+                .map(|at| format!("API server listening on {at}")),
+        );
+    }
     let _file = ApiFile::write(repo, &listening)?;
     let stopper = server.stopper();
     let from_signal = stopper.clone();
@@ -161,7 +219,7 @@ async fn run_server(
         process::exit(EXIT_SIGNAL + number);
     });
     let serving = tokio::spawn(server.run());
-    let told = greet(invocation, node, &listening, offline).await;
+    let told = greet(invocation, node, &lines, offline).await;
     if told.is_err() {
         stopper.stop();
     }
@@ -174,14 +232,11 @@ async fn run_server(
 async fn greet(
     invocation: &mut Invocation,
     node: &Node,
-    listening: &[String],
+    lines: &[String],
     offline: bool,
 ) -> Result<(), Failure> {
-    for address in listening {
-        say(
-            invocation,
-            &format!("RPC API server listening on {address}"),
-        )?;
+    for line in lines {
+        say(invocation, line)?;
     }
     if offline {
         say(invocation, "Swarm not listening, running in offline mode.")?;
@@ -314,7 +369,7 @@ fn name_of(signal: i32) -> &'static str {
 }
 
 /// Connections are open files. A limit that stays low shows when there are too many of them.
-fn raise_file_limit() {
+pub fn raise_file_limit() {
     let now = getrlimit(Resource::Nofile);
     let _ = setrlimit(
         Resource::Nofile,

@@ -206,7 +206,7 @@ fn an_upload_that_breaks_off_keeps_nothing() {
     let (home, daemon) = started();
     let pins = home.ok(["pin", "ls", "-t", "recursive"]);
     let mut stream = daemon.connect();
-    let head = "POST /api/v0/add HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\
+    let head = "POST /api/v0/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\
                 Content-Type: multipart/form-data; boundary=XyZ\r\n\r\n\
                 --XyZ\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
@@ -222,7 +222,7 @@ fn an_upload_that_stalls_ends_with_its_time() {
     let (home, daemon) = started();
     let pins = home.ok(["pin", "ls", "-t", "recursive"]);
     let mut stream = daemon.connect();
-    let head = "POST /api/v0/add?timeout=1s HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\
+    let head = "POST /api/v0/add?timeout=1s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\
                 Connection: close\r\nContent-Type: multipart/form-data; boundary=XyZ\r\n\r\n\
                 --XyZ\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\nhalf";
     stream.write_all(head.as_bytes()).unwrap();
@@ -265,7 +265,7 @@ fn slow_heads_are_dropped() {
         "",
         "P",
         "PRI * HT",
-        "POST /api/v0/id HTTP/1.1\r\nHost: x\r\n",
+        "POST /api/v0/id HTTP/1.1\r\nHost: localhost\r\n",
     ];
     let mut slow: Vec<_> = openings
         .iter()
@@ -292,7 +292,7 @@ fn signals_end_it_under_load() {
         let (home, daemon) = started();
         let pins = home.ok(["pin", "ls", "-t", "recursive"]);
         let mut upload = daemon.connect();
-        let head = "POST /api/v0/add HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\
+        let head = "POST /api/v0/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\
                     Content-Type: multipart/form-data; boundary=XyZ\r\n\r\n\
                     --XyZ\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\n";
         upload.write_all(head.as_bytes()).unwrap();
@@ -395,8 +395,8 @@ fn what_a_killed_daemon_leaves_is_no_hindrance() {
 fn many_connections_and_pipelined_requests() {
     let (_home, daemon) = started();
     let mut stream = daemon.connect();
-    let one = "POST /api/v0/version HTTP/1.1\r\nHost: x\r\n\r\n";
-    let last = "POST /api/v0/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let one = "POST /api/v0/version HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let last = "POST /api/v0/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream
         .write_all((one.repeat(10) + last).as_bytes())
         .unwrap();

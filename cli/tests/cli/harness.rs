@@ -37,7 +37,12 @@ impl Daemon {
     /// [`Daemon::start`] with other options.
     pub fn start_with(home: &Home, options: &[&str]) -> Daemon {
         home.ok(["config", "Addresses.API", "/ip4/127.0.0.1/tcp/0"]);
-        let mut command = home.command([&["daemon"], options].concat());
+        Daemon::run(home, &[&["daemon"], options].concat())
+    }
+
+    /// Starts `daemon` or `serve`, at a port of its own, and waits until it is ready.
+    pub fn run(home: &Home, words: &[&str]) -> Daemon {
+        let mut command = home.command(words);
         command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = Vec::new();
@@ -48,10 +53,10 @@ impl Daemon {
                 break;
             }
         }
-        let listening = "RPC API server listening on /ip4/";
+        let listening = "API server listening on /ip4/";
         let address = lines
             .iter()
-            .find_map(|line| line.strip_prefix(listening))
+            .find_map(|line| Some(line.split_once(listening)?.1))
             .unwrap_or_else(|| panic!("no daemon: {lines:?}"))
             .replace("/tcp/", ":");
         Daemon {

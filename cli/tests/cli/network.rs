@@ -92,6 +92,12 @@ fn a_file_comes_from_the_other() {
     let ledger = json(&b.home.ok(["bitswap", "ledger", &a.id, "--enc=json"]));
     assert!(ledger["Sent"].as_u64().unwrap() >= 20 << 20, "{ledger}");
     assert_eq!(a.home.ok(["bitswap", "wantlist"]), "");
+    let open = a.home.ok(["swarm", "peers", "--streams"]);
+    assert!(open.starts_with(&b.address), "{open}");
+    let streams: Vec<&str> = open.lines().skip(1).collect();
+    assert!(streams.contains(&"  /ipfs/bitswap/1.2.0"), "{open}");
+    let listed = json(&a.home.ok(["swarm", "peers", "--streams", "--enc=json"]));
+    assert!(listed["Peers"][0]["Streams"][0]["Protocol"].is_string());
     a.home.assert_sound();
 }
 

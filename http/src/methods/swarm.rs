@@ -54,7 +54,7 @@ const PEERS: Command = Command {
         Opt::flag(&["verbose", "v"], "Display all extra information"),
         Opt::flag(
             &["streams"],
-            "Also list open streams, of which this node keeps no list",
+            "Also list information about open streams for each peer",
         ),
         Opt::flag(
             &["latency"],
@@ -137,7 +137,15 @@ struct Connection {
     /// 1 is inbound, 2 outbound.
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<u8>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    streams: Vec<OpenStream>,
     identify: Info,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OpenStream {
+    protocol: String,
 }
 
 fn peers(invocation: &mut Invocation) -> Result<(), Failure> {
@@ -147,6 +155,7 @@ fn peers(invocation: &mut Invocation) -> Result<(), Failure> {
         all || invocation.flag("direction"),
     );
     let identify = all || invocation.flag("identify");
+    let streams = all || invocation.flag("streams");
     let node = invocation.node()?;
     let peers = node.peers()?;
     let mut open = invocation.wait(peers.list())?;
@@ -163,6 +172,12 @@ fn peers(invocation: &mut Invocation) -> Result<(), Failure> {
                 Direction::Inbound => 1,
                 Direction::Outbound => 2,
             }),
+            streams: if streams {
+                let open = peers.streams(connection).into_iter();
+                open.map(|protocol| OpenStream { protocol }).collect()
+            } else {
+                Vec::new()
+            },
             identify: if identify {
                 identity(invocation, &peers, connection)?
             } else {
@@ -210,6 +225,13 @@ fn line(connection: &Connection) -> String {
         None => {}
     }
     line.push('\n');
+    for stream in &connection.streams {
+        let name = match stream.protocol.as_str() {
+            "" => "<no protocol name>",
+            name => name,
+        };
+        line.push_str(&format!("  {name}\n"));
+    }
     line
 }
 

@@ -8,19 +8,48 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::guard::Place;
+use super::tls::{Tls, TlsError};
+
 /// Why a listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address is none that can be listened on.
-    #[error("{address:?} is no address to listen on: use /ip4/127.0.0.1/tcp/5001 or /unix/PATH")]
+    #[error(
+        "{address:?} is no address to listen on: use /ip4/127.0.0.1/tcp/5001, with /https behind it for TLS, \
+         or /unix/PATH"
+    )]
     Address {
         /// As configured.
         address: String,
+    },
+    /// Others reach it, and nothing would ask them for a secret.
+    #[error(
+        "{address} is reached by others than this machine, and whoever reaches it owns this node: make a \
+         token ('ipfs-kit auth token add NAME') or set API.Authorizations, so that a secret is asked for; \
+         or listen on 127.0.0.1; or, where the network itself keeps others away, start the daemon with \
+         --allow-unguarded or set API.AllowUnguarded"
+    )]
+    Unguarded {
+        /// As configured.
+        address: String,
+    },
+    /// The tokens of the repo cannot be read.
+    #[error("cannot read the tokens: {0}")]
+    Tokens(String),
+    /// TLS is asked for, and there is none.
+    #[error("cannot listen on {address}: {source}")]
+    Tls {
+        /// As configured.
+        address: String,
+        /// What is missing.
+        source: TlsError,
     },
     /// The system refuses it.
     #[error("cannot listen on {address}: {source}")]
@@ -37,12 +66,15 @@ pub enum BindError {
 pub enum Endpoint {
     /// A host, by number or by name, and a port.
     Tcp(String, u16),
+    /// The same with TLS.
+    Tls(String, u16),
     /// A Unix socket.
     Unix(PathBuf),
 }
 
 impl Endpoint {
-    /// Reads `/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT`, with an optional `/http` behind it, or `/unix/PATH`.
+    /// Reads `/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT`, with an optional `/http`, `/https` or
+    /// `/tls/http` behind it, or `/unix/PATH`.
     pub fn parse(address: &str) -> Option<Endpoint> {
         if let Some(path) = address.strip_prefix("/unix/") {
             return Some(Endpoint::Unix(Path::new("/").join(path)));
@@ -58,14 +90,19 @@ impl Endpoint {
         let tcp = parts.next() == Some("tcp");
         let port = parts.next()?.parse().ok()?;
         let rest: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-        (fits && tcp && matches!(rest.as_slice(), [] | ["http"]))
-            .then(|| Endpoint::Tcp(host.to_owned(), port))
+        let host = (fits && tcp).then(|| host.to_owned())?;
+        match rest.as_slice() {
+            [] | ["http"] => Some(Endpoint::Tcp(host, port)),
+            ["https"] | ["tls", "http"] => Some(Endpoint::Tls(host, port)),
+            _ => None,
+        }
     }
 }
 
 /// A bound listener.
 pub struct Listener {
     socket: Socket,
+    tls: Option<Arc<Tls>>,
 }
 
 enum Socket {
@@ -75,26 +112,55 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds an address; a name may have several.
+    /// Binds an address; a name may have several. Unless `guarded`, only this machine may reach it.
     ///
     /// # Errors
     /// [`BindError`].
-    pub fn bind(address: &str) -> Result<Vec<Listener>, BindError> {
+    pub fn bind(
+        address: &str,
+        guarded: bool,
+        tls: impl FnOnce() -> Result<Tls, TlsError>,
+    ) -> Result<Vec<Listener>, BindError> {
         let failed = |source| BindError::Io {
             address: address.to_owned(),
             source,
         };
-        match Endpoint::parse(address) {
+        let endpoint = Endpoint::parse(address);
+        let tls = match endpoint {
+            Some(Endpoint::Tls(..)) => {
+                let tls = tls().map_err(|source| BindError::Tls {
+                    address: address.to_owned(),
+                    source,
+                })?;
+                Some(Arc::new(tls))
+            }
+            _ => None,
+        };
+        match endpoint {
             None => Err(BindError::Address {
                 address: address.to_owned(),
             }),
             Some(Endpoint::Unix(path)) => Ok(vec![Listener {
                 socket: Socket::Unix(bind_unix(&path).map_err(failed)?, path, false),
+                tls: None,
             }]),
-            Some(Endpoint::Tcp(host, port)) => {
+            Some(Endpoint::Tcp(host, port) | Endpoint::Tls(host, port)) => {
                 let found = (host.as_str(), port).to_socket_addrs().map_err(failed)?;
-                let bind = |at| bind_tcp(at).map_err(failed);
-                found.map(bind).collect()
+                let found: Vec<SocketAddr> = found.collect();
+                let public = |at: &SocketAddr| !at.ip().to_canonical().is_loopback();
+                if !guarded && found.iter().any(public) {
+                    return Err(BindError::Unguarded {
+                        address: address.to_owned(),
+                    });
+                }
+                let bind = |at| {
+                    let bound = bind_tcp(at).map_err(failed)?;
+                    Ok(Listener {
+                        socket: Socket::Tcp(bound),
+                        tls: tls.clone(),
+                    })
+                };
+                found.into_iter().map(bind).collect()
             }
         }
     }
@@ -110,6 +176,7 @@ impl Listener {
         })?;
         Ok(Listener {
             socket: Socket::Unix(bound, path.to_owned(), true),
+            tls: None,
         })
     }
 
@@ -119,33 +186,36 @@ impl Listener {
             Socket::Tcp(listener) => {
                 let at = listener.local_addr().ok()?;
                 let kind = if at.is_ipv4() { "ip4" } else { "ip6" };
-                Some(format!("/{kind}/{}/tcp/{}", at.ip(), at.port()))
+                let tls = if self.tls.is_some() { "/https" } else { "" };
+                Some(format!("/{kind}/{}/tcp/{}{tls}", at.ip(), at.port()))
             }
             Socket::Unix(_, path, false) => Some(format!("/unix{}", path.display())),
             Socket::Unix(_, _, true) => None,
         }
     }
 
-    /// The port whose pages may ask; zero for a Unix socket, and none for the repo's own.
-    pub fn port(&self) -> Option<u16> {
-        match &self.socket {
-            Socket::Tcp(listener) => Some(listener.local_addr().map_or(0, |at| at.port())),
-            Socket::Unix(_, _, own) => (!own).then_some(0),
-        }
+    /// The TLS that its connections begin with.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
-    /// The next connection.
+    /// The next connection, and how it got here.
     ///
     /// # Errors
     /// When the system has no room for one.
-    pub async fn accept(&self) -> io::Result<Connection> {
+    pub async fn accept(&self) -> io::Result<(Connection, Place)> {
         Ok(match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Connection::Tcp(stream)
+                let place = Place::Tcp(stream.local_addr()?);
+                (Connection::Tcp(stream), place)
             }
-            Socket::Unix(listener, ..) => Connection::Unix(listener.accept().await?.0),
+            Socket::Unix(listener, _, own) => {
+                let (stream, _) = listener.accept().await?;
+                let place = if *own { Place::OwnSocket } else { Place::Unix };
+                (Connection::Unix(stream), place)
+            }
         })
     }
 }
@@ -159,7 +229,7 @@ impl Drop for Listener {
     }
 }
 
-fn bind_tcp(at: SocketAddr) -> io::Result<Listener> {
+fn bind_tcp(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = match at.ip() {
         IpAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
         IpAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
@@ -167,9 +237,7 @@ fn bind_tcp(at: SocketAddr) -> io::Result<Listener> {
     // A port that a daemon before this one left a moment ago is free.
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
-    Ok(Listener {
-        socket: Socket::Tcp(socket.listen(1024)?),
-    })
+    socket.listen(1024)
 }
 
 /// Binds a Unix socket that only its owner may connect to. One that a killed process left is replaced;
@@ -216,6 +284,8 @@ pub enum Connection {
     Tcp(TcpStream),
     /// From this machine.
     Unix(UnixStream),
+    /// To a server with TLS.
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
 macro_rules! each {
@@ -223,6 +293,7 @@ macro_rules! each {
         match $self.get_mut() {
             Connection::Tcp($stream) => $act,
             Connection::Unix($stream) => $act,
+            Connection::Tls($stream) => $act,
         }
     };
 }
@@ -283,6 +354,9 @@ mod tests {
             Endpoint::parse("/dns4/localhost/tcp/1"),
             tcp("localhost", 1)
         );
+        let tls = Some(Endpoint::Tls("::1".to_owned(), 5001));
+        assert_eq!(Endpoint::parse("/ip6/::1/tcp/5001/https"), tls);
+        assert_eq!(Endpoint::parse("/ip6/::1/tcp/5001/tls/http"), tls);
         let unix = Endpoint::Unix(PathBuf::from("/a/b.sock"));
         assert_eq!(Endpoint::parse("/unix/a/b.sock"), Some(unix));
         for bad in [

@@ -4,14 +4,19 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderName, HeaderValue};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use super::waiting::{For, Waiting};
 use crate::command::{Command, Reply};
 use crate::failure::Failure;
 use crate::output::{Content, Encoding, Sink};
@@ -77,9 +82,55 @@ fn media_type(encoding: Encoding) -> &'static str {
     }
 }
 
+/// The way of a command's messages to the response. It blocks while the client takes nothing, until that is
+/// stopped.
+#[derive(Clone)]
+pub struct Outlet {
+    send: mpsc::Sender<Message>,
+    stop: CancellationToken,
+    runtime: Handle,
+}
+
+impl Outlet {
+    /// Made within the runtime, used by a thread that may block.
+    pub fn new(send: mpsc::Sender<Message>, stop: CancellationToken) -> Outlet {
+        let runtime = Handle::current();
+        Outlet {
+            send,
+            stop,
+            runtime,
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// When nobody takes it any more.
+    pub fn send(&self, message: Message) -> io::Result<()> {
+        let message = match self.send.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(message)) => message,
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        };
+        let sent = self.runtime.block_on(async {
+            tokio::select! {
+                sent = self.send.send(message) => sent.is_ok(),
+                () = self.stop.cancelled() => false,
+            }
+        });
+        if sent {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+}
+
 /// The sending end, in the thread of the command.
 pub struct ReplySink {
-    send: mpsc::Sender<Message>,
+    outlet: Outlet,
     head: Head,
     reply: Reply,
     sent: bool,
@@ -88,19 +139,14 @@ pub struct ReplySink {
 
 impl ReplySink {
     /// Nothing is sent yet.
-    pub fn new(send: mpsc::Sender<Message>, head: Head, reply: Reply, terminal: bool) -> ReplySink {
+    pub fn new(outlet: Outlet, head: Head, reply: Reply, terminal: bool) -> ReplySink {
         ReplySink {
-            send,
+            outlet,
             head,
             reply,
             sent: false,
             terminal,
         }
-    }
-
-    fn send(&self, message: Message) -> io::Result<()> {
-        let sent = self.send.blocking_send(message);
-        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -124,11 +170,12 @@ impl Sink for ReplySink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.sent {
             self.sent = true;
-            self.send(Message::Head(self.head))?;
+            self.outlet.send(Message::Head(self.head))?;
         }
-        bytes
-            .chunks(PIECE)
-            .try_for_each(|piece| self.send(Message::Data(Bytes::copy_from_slice(piece))))
+        bytes.chunks(PIECE).try_for_each(|piece| {
+            self.outlet
+                .send(Message::Data(Bytes::copy_from_slice(piece)))
+        })
     }
 
     fn set_media_type(&mut self, media_type: &'static str) {
@@ -173,6 +220,7 @@ pub struct ReplyBody {
     pieces: Option<mpsc::Receiver<Message>>,
     end: Option<(Result<(), Failure>, String)>,
     trailers: bool,
+    waiting: Option<Arc<Waiting>>,
     _guard: Option<Box<dyn Send + Sync>>,
 }
 
@@ -184,6 +232,7 @@ impl ReplyBody {
             pieces: None,
             end: None,
             trailers: false,
+            waiting: None,
             _guard: None,
         }
     }
@@ -195,6 +244,7 @@ impl ReplyBody {
             pieces: None,
             end: Some((end, notes)),
             trailers,
+            waiting: None,
             _guard: None,
         }
     }
@@ -204,13 +254,18 @@ impl ReplyBody {
     pub fn stream(
         pieces: mpsc::Receiver<Message>,
         trailers: bool,
+        waiting: Option<Arc<Waiting>>,
         guard: Box<dyn Send + Sync>,
     ) -> ReplyBody {
+        if let Some(waiting) = &waiting {
+            waiting.begin(For::Reply, Duration::ZERO);
+        }
         ReplyBody {
             first: None,
             pieces: Some(pieces),
             end: None,
             trailers,
+            waiting,
             _guard: Some(guard),
         }
     }
@@ -277,11 +332,20 @@ impl Body for ReplyBody {
         if let Some((end, notes)) = self.end.take() {
             return Poll::Ready(self.last(end, &notes));
         }
+        // It is asked for more: the client has taken what there was.
+        if let Some(waiting) = &self.waiting {
+            waiting.end(For::Reply);
+        }
         let Some(pieces) = &mut self.pieces else {
             return Poll::Ready(None);
         };
         match std::task::ready!(pieces.poll_recv(context)) {
-            Some(Message::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Message::Data(data)) => {
+                if let Some(waiting) = &self.waiting {
+                    waiting.begin(For::Reply, Duration::ZERO);
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
             Some(Message::Head(_)) => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
             Some(Message::End(end, notes)) => {
                 self.pieces = None;

@@ -9,7 +9,6 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -24,8 +23,6 @@ use crate::host::{Input, Inputs};
 
 /// Pieces of a body that wait for the command.
 const QUEUE: usize = 4;
-/// How long a body may bring nothing.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// What the reading task hands on.
 enum Piece {
@@ -229,9 +226,7 @@ where
     let mut form = Form::new(boundary);
     let mut events = Vec::new();
     loop {
-        let frame = tokio::time::timeout(IDLE, body.frame()).await;
-        let frame = frame.map_err(|_| "the request's body stopped coming".to_owned())?;
-        let Some(frame) = frame else {
+        let Some(frame) = body.frame().await else {
             form.finish().map_err(|error| error.to_string())?;
             // The command may not have waited for the end.
             let _ = send.send(Piece::End).await;

@@ -8,6 +8,7 @@ mod dht;
 mod files;
 mod gateways;
 mod gossip;
+mod guards;
 mod helia;
 mod inputs;
 mod matrix;

@@ -28,6 +28,11 @@ pub enum ConfigError {
     /// Credentials of pinning services are never shown or set.
     #[error("cannot show or change pinning services credentials")]
     PinningCredentials,
+    /// Secrets of the RPC are never shown.
+    #[error(
+        "cannot show API.Authorizations, which holds secrets: they are in the config file of the repo"
+    )]
+    ApiSecrets,
     /// A value of the wrong kind or out of range.
     #[error("config {key}: {reason} (maybe use --json?)")]
     BadValue {

@@ -90,9 +90,13 @@ impl ConfigFile {
     /// A value by dotted key.
     ///
     /// # Errors
-    /// [`ConfigError::NoKey`] with the part of the key that is not there; [`ConfigError::PrivateKey`].
+    /// [`ConfigError::NoKey`] with the part of the key that is not there; [`ConfigError::PrivateKey`],
+    /// [`ConfigError::ApiSecrets`].
     pub fn get(&self, key: &str) -> Result<Value, ConfigError> {
         refuse_secrets(key)?;
+        if holds_api_secrets(key) {
+            return Err(ConfigError::ApiSecrets);
+        }
         let value = document::get(&self.document, key).map_err(ConfigError::NoKey)?;
         let whole = Value::Object(Map::from_iter([(key.to_owned(), value.clone())]));
         Ok(match document::scrubbed(&whole) {
@@ -123,6 +127,9 @@ impl ConfigFile {
         let mut changed = self.document.clone();
         document::set(&mut changed, key, value)?;
         self.store(changed)?;
+        if holds_api_secrets(key) {
+            return Ok(Value::Null);
+        }
         self.get(key)
     }
 
@@ -267,6 +274,15 @@ fn refuse_secrets(key: &str) -> Result<(), ConfigError> {
     }
 }
 
+/// Whether the value at the key is among those of `API.Authorizations`. They can be set and not seen.
+fn holds_api_secrets(key: &str) -> bool {
+    const SECTION: &str = "api.authorizations";
+    let lower = key.to_ascii_lowercase();
+    lower
+        .strip_prefix(SECTION)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Writes beside the file, syncs, renames over it, syncs the directory: after a crash the file is the old or the new.
 fn write_whole(path: &Path, document: &Value) -> Result<(), ConfigError> {
     let io = |source| ConfigError::Io {
@@ -376,6 +392,30 @@ mod tests {
             file.replace("{"),
             Err(ConfigError::BadDocument(_))
         ));
+    }
+
+    #[test]
+    fn secrets_of_the_rpc_are_set_and_never_shown() {
+        let (_dir, mut file) = file();
+        let secrets = json!({"ci": {"AuthSecret": "bearer:hush", "AllowedPaths": ["/"]}});
+        let answer = file.set("API.Authorizations", secrets).unwrap();
+        assert_eq!(answer, Value::Null);
+        for key in [
+            "API.Authorizations",
+            "api.authorizations",
+            "API.Authorizations.ci.AuthSecret",
+        ] {
+            assert!(
+                matches!(file.get(key), Err(ConfigError::ApiSecrets)),
+                "{key}"
+            );
+        }
+        let shown = [file.get("API").unwrap(), file.show()];
+        assert!(
+            shown
+                .iter()
+                .all(|shown| !shown.to_string().contains("hush"))
+        );
     }
 
     #[test]

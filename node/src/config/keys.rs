@@ -199,6 +199,20 @@ const TABLE: &[(&str, Kind)] = &[
     ("Gateway.DiagnosticServiceURL", Kind::Text),
     ("API.HTTPHeaders", Kind::Any),
     ("API.Authorizations", Kind::Any),
+    // Our own: names by which the RPC may be called, besides its addresses and those of loopback; * is any.
+    ("API.AllowedHosts", Kind::Texts),
+    // Our own: lets the RPC listen where others reach it, though nothing asks them for a secret.
+    ("API.AllowUnguarded", Kind::Flag),
+    // Our own: what clients of the RPC may take.
+    ("API.Limits.HeaderTimeout", Kind::Duration),
+    ("API.Limits.BodyTimeout", Kind::Duration),
+    ("API.Limits.ReplyTimeout", Kind::Duration),
+    ("API.Limits.IdleTimeout", Kind::Duration),
+    ("API.Limits.MaxConnections", Kind::Integer),
+    ("API.Limits.MaxConcurrentRequests", Kind::Integer),
+    // Our own: certificate and key, in PEM files, of addresses that end in /https.
+    ("API.TLS.Certificate", Kind::Text),
+    ("API.TLS.Key", Kind::Text),
     ("Swarm.AddrFilters", Kind::Texts),
     ("Swarm.DisableBandwidthMetrics", Kind::Flag),
     ("Swarm.DisableNatPortMap", Kind::Flag),

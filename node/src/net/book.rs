@@ -58,17 +58,10 @@ impl Book {
             }
             ConnectedPoint::Listener { .. } => Direction::Inbound,
         };
-        let address = match endpoint {
-            // Of a peer behind a relay only the id is known: where it came in is the relay's circuit.
-            ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => {
-                local_addr.clone()
-            }
-            _ => without_peer(endpoint.get_remote_address()),
-        };
         let entry = self.connected.entry(peer).or_default();
         entry.connections.push(Connection {
             id,
-            address,
+            address: shown_address(endpoint),
             direction,
             opened: now,
         });
@@ -198,6 +191,15 @@ impl Book {
             })
         });
         each.collect()
+    }
+}
+
+/// The address at which a connection is shown.
+pub fn shown_address(endpoint: &ConnectedPoint) -> Multiaddr {
+    match endpoint {
+        // Of a peer behind a relay only the id is known: where it came in is the relay's circuit.
+        ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => local_addr.clone(),
+        _ => without_peer(endpoint.get_remote_address()),
     }
 }
 

@@ -17,6 +17,7 @@ mod dial;
 mod error;
 mod fetching;
 mod filter;
+mod frames;
 mod gate;
 mod guard;
 mod identity;

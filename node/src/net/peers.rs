@@ -196,6 +196,12 @@ impl Peers {
         self.net.ask(|reply| Command::Known { reply }).await
     }
 
+    /// The protocol of each stream that is open over a connection; empty for one that has not agreed on a protocol yet.
+    pub fn streams(&self, connection: &PeerConnection) -> Vec<String> {
+        let open = &self.net.traffic.open;
+        open.of(connection.peer, &connection.address)
+    }
+
     /// The addresses this node listens on.
     ///
     /// # Errors

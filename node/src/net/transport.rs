@@ -15,10 +15,12 @@ use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::{PeerId, dns, quic, relay, tcp, websocket, yamux};
 
 use super::NetError;
+use super::book::shown_address;
+use super::frames::{Cut, Muxing};
 use super::guard::{Filters, Guarded};
 use super::security::{Encrypted, Security};
 use super::settings::Settings;
-use super::traffic::{Metered, Traffic};
+use super::traffic::{Metered, OpenStreams, Traffic};
 
 /// Longest time from a raw connection to an authenticated one.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
@@ -33,6 +35,9 @@ const QUIC_LEAST_WINDOW: u32 = 64 << 10;
 
 /// A transport whose connections are encrypted and carry streams.
 pub type Transport = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// The same with the list of each connection's open streams.
+type Listed = Boxed<(PeerId, StreamMuxerBox, Arc<OpenStreams>)>;
 
 /// Builds the transports that the settings ask for, and the relay client's behaviour when it is on.
 pub fn build(
@@ -72,11 +77,17 @@ pub fn build(
         key: "Swarm.Transports.Network",
         reason: "every transport is switched off".to_owned(),
     })?;
-    Ok((all, relayed))
+    let traffic = Arc::clone(traffic);
+    // Here, where the address is the one that the swarm knows.
+    let all = all.map(move |(peer, muxer, open), endpoint| {
+        traffic.open.register(peer, shown_address(&endpoint), &open);
+        (peer, muxer)
+    });
+    Ok((all.boxed(), relayed))
 }
 
 /// Tries one after the other.
-fn join(parts: Vec<Transport>) -> Option<Transport> {
+fn join(parts: Vec<Listed>) -> Option<Listed> {
     parts.into_iter().reduce(|all, next| {
         all.or_transport(next)
             .map(|either, _| either.into_inner())
@@ -90,7 +101,7 @@ fn secured<T>(
     psk: Option<PreSharedKey>,
     security: &Security,
     traffic: &Arc<Traffic>,
-) -> Transport
+) -> Listed
 where
     T: libp2p::core::Transport + Send + Unpin + 'static,
     T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -108,7 +119,7 @@ where
 }
 
 /// Counts what the streams of each connection carry. A relayed connection runs inside of another one.
-fn metered<T, M>(connections: T, traffic: &Arc<Traffic>, relayed: bool) -> Transport
+fn metered<T, M>(connections: T, traffic: &Arc<Traffic>, relayed: bool) -> Listed
 where
     T: libp2p::core::Transport<Output = (PeerId, M)> + Send + Unpin + 'static,
     T::Error: Send + Sync + 'static,
@@ -122,12 +133,13 @@ where
     connections
         .map(move |(peer, muxer), _| {
             let muxer = Metered::new(muxer, &traffic, peer, relayed);
-            (peer, StreamMuxerBox::new(muxer))
+            let open = muxer.open_streams();
+            (peer, StreamMuxerBox::new(muxer), open)
         })
         .boxed()
 }
 
-type Muxed<T> = yamux::Muxer<Encrypted<T>>;
+type Muxed<T> = yamux::Muxer<Cut<Encrypted<T>>>;
 
 fn encrypted<T>(
     raw: T,
@@ -157,10 +169,10 @@ fn tcp_config() -> tcp::Config {
     tcp::Config::new().nodelay(true)
 }
 
-fn muxer() -> yamux::Config {
+fn muxer() -> Muxing {
     let mut config = yamux::Config::default();
     config.set_max_num_streams(STREAMS_MAX);
-    config
+    Muxing(config)
 }
 
 fn quic_config(key: &Keypair, down: Option<u64>) -> quic::Config {

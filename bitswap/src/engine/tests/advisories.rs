@@ -43,7 +43,7 @@ fn cve_2023_25568_want_lists_are_bounded_and_freed() {
         "{kept:?}"
     );
     // Grows with the logarithm of the number of peers beyond the limit.
-    assert!(kept.iter().sum::<usize>() <= (80 << 10) * 9 / 4);
+    assert!(kept.iter().sum::<usize>() <= (80 << 10) * 5 / 2);
     let memory = engine.ledger_memory();
     assert!(memory < 128 << 20, "{memory}");
     for peer in &peers {

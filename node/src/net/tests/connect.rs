@@ -230,7 +230,7 @@ async fn everybody_who_wants_a_peer_waits_for_the_same_dial() {
         assert_eq!(peer.unwrap(), id);
     }
     // One dial for the peer and one for whoever is there.
-    let connections = twos.list().await.unwrap();
+    let connections = ones.list().await.unwrap();
     assert!((1..=2).contains(&connections.len()), "{connections:?}");
 }
 

@@ -5,6 +5,7 @@
 
 mod muxer;
 mod negotiation;
+mod open;
 mod pace;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 pub use muxer::Metered;
+pub use open::{ByConnection, OpenStreams};
 use pace::Limit;
 
 use super::limits::BandwidthLimits;
@@ -138,6 +140,8 @@ pub struct Traffic {
     total: Arc<Meter>,
     peers: Mutex<FxHashMap<PeerId, Arc<Meter>>>,
     protocols: Mutex<FxHashMap<Box<str>, Arc<Meter>>>,
+    /// What the streams of each connection speak.
+    pub open: ByConnection,
     ticked: Mutex<Instant>,
 }
 
@@ -151,6 +155,7 @@ impl Traffic {
             total: Arc::default(),
             peers: Mutex::default(),
             protocols: Mutex::default(),
+            open: ByConnection::default(),
             ticked: Mutex::new(now),
         }
     }

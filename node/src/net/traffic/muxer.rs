@@ -11,6 +11,7 @@ use libp2p::PeerId;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 
 use super::negotiation::{Negotiation, Outcome};
+use super::open::OpenStreams;
 use super::pace::{Limit, Place};
 use super::{Meter, Traffic};
 
@@ -21,6 +22,7 @@ struct Link {
     peer: Arc<Meter>,
     /// `None` for a relayed connection, which another connection carries.
     total: Option<Arc<Meter>>,
+    open: Arc<OpenStreams>,
 }
 
 /// Wraps a connection.
@@ -36,8 +38,14 @@ impl<M> Metered<M> {
             traffic: Arc::clone(traffic),
             peer: traffic.peer(peer),
             total: (!relayed).then(|| Arc::clone(&traffic.total)),
+            open: Arc::default(),
         };
         Self { inner, link }
+    }
+
+    /// The list of its open streams.
+    pub fn open_streams(&self) -> Arc<OpenStreams> {
+        Arc::clone(&self.link.open)
     }
 }
 
@@ -93,6 +101,8 @@ pub struct MeteredStream<S> {
     inbound: bool,
     link: Link,
     protocol: Protocol,
+    /// The protocol under which it is listed.
+    name: Arc<str>,
     up: Option<Place>,
     down: Option<Place>,
 }
@@ -108,8 +118,10 @@ impl<S> MeteredStream<S> {
             inner,
             inbound,
             link: link.clone(),
+            name: Arc::from(""),
             protocol: Protocol::Negotiating(Box::new((Negotiation::new(inbound), 0, 0))),
         };
+        link.open.add(Arc::clone(&stream.name));
         for meter in stream.meters() {
             meter.open(inbound).fetch_add(1, Ordering::Relaxed);
         }
@@ -148,10 +160,20 @@ impl<S> MeteredStream<S> {
         }
     }
 
+    fn list_as(&mut self, name: Arc<str>) {
+        self.link.open.remove(&self.name);
+        self.link.open.add(Arc::clone(&name));
+        self.name = name;
+    }
+
     fn settle(&mut self, outcome: Outcome) {
         let meter = match outcome {
             Outcome::Open => return,
-            Outcome::Agreed(name) => self.link.traffic.protocol(&name),
+            Outcome::Agreed(name) => {
+                let meter = self.link.traffic.protocol(&name);
+                self.list_as(name.into());
+                meter
+            }
             Outcome::Unknown => None,
         };
         if let (Some(meter), Protocol::Negotiating(state)) = (&meter, &self.protocol) {
@@ -165,6 +187,7 @@ impl<S> MeteredStream<S> {
 
 impl<S> Drop for MeteredStream<S> {
     fn drop(&mut self) {
+        self.link.open.remove(&self.name);
         for meter in self.meters() {
             meter.open(self.inbound).fetch_sub(1, Ordering::Relaxed);
         }
