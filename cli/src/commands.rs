@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod get;
 pub mod init;
 pub mod key;
+pub mod migrate;
 pub mod serve;
 
 use ipfs_kit_http::command::{Command, Run};
@@ -27,6 +28,7 @@ pub static ROOT: Command = Command {
             itself.",
     subcommands: &[
         &init::COMMAND,
+        &migrate::COMMAND,
         &daemon::COMMAND,
         &serve::COMMAND,
         &methods::add::COMMAND,
@@ -35,6 +37,7 @@ pub static ROOT: Command = Command {
         &methods::ls::COMMAND,
         &methods::refs::COMMAND,
         &methods::files::COMMAND,
+        &methods::filestore::COMMAND,
         &methods::dag::COMMAND,
         &methods::block::COMMAND,
         &methods::cid::COMMAND,
@@ -93,6 +96,7 @@ pub fn local(path: &[&'static Command]) -> Option<LocalRun> {
         ["serve"] => Some(serve::run),
         ["files", "chroot"] => Some(|_, invocation| methods::files::chroot::run(invocation)),
         ["get"] => Some(get::run),
+        ["migrate"] => Some(migrate::run),
         ["key", "export"] => Some(|_, invocation| key::export(invocation)),
         ["key", "rotate"] => Some(|_, invocation| key::rotate(invocation)),
         ["config", "edit"] => Some(|_, invocation| config_edit::run(invocation)),

@@ -15,6 +15,7 @@ mod cli {
     mod cids;
     mod config;
     mod daemon;
+    mod daemon_flags;
     mod disk;
     mod harness;
     mod http;

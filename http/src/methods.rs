@@ -17,6 +17,7 @@ pub mod dht;
 pub mod exists;
 pub mod fast_provide;
 pub mod files;
+pub mod filestore;
 pub mod get;
 pub mod id;
 pub mod key;
@@ -52,6 +53,7 @@ pub static ROOT: Command = Command {
         &ls::COMMAND,
         &refs::COMMAND,
         &files::COMMAND,
+        &filestore::COMMAND,
         &dag::COMMAND,
         &block::COMMAND,
         &cid::COMMAND,

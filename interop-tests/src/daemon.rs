@@ -21,9 +21,15 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon of `peer` with `options` and waits until its RPC answers.
     pub fn start(peer: &Peer, options: &[&str]) -> Result<Self> {
+        Self::start_with(peer, options, &[])
+    }
+
+    /// As [`Daemon::start`] with variables in its environment.
+    pub fn start_with(peer: &Peer, options: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
         let child = peer
             .command(["daemon"])
             .args(options)
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod data;
 pub mod faults;
 pub mod peer;
+pub mod pinning;
 pub mod proxy;
 pub mod scratch;
 pub mod stream;

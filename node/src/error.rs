@@ -22,9 +22,11 @@ use crate::config::ConfigError;
 use crate::export::ExportError;
 use crate::keys::KeyError;
 use crate::mfs::MfsError;
+use crate::migrate::MigrateError;
 use crate::names::NameError;
 use crate::net::NetError;
 use crate::pins::PinError;
+use crate::remote::RemoteError;
 use crate::repo::{DatabaseError, RepoError};
 use crate::tokens::TokenError;
 
@@ -63,6 +65,12 @@ pub enum Error {
     /// A name could not be published, stored or resolved.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A pinning service did not do what was asked.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A repo of Kubo's cannot be read.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
     /// The operation was interrupted or ran out of time.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),

@@ -3,7 +3,7 @@
 //! A [`Node`] owns one repo directory: blocks, pins, configuration and keys. It is a cheap clone and safe
 //! to share between threads; its verbs are grouped by noun: [`Node::files`], [`Node::blocks`],
 //! [`Node::dag`], [`Node::pins`], [`Node::repo`], [`Node::keys`], [`Node::names`]. Everything here works without a
-//! network.
+//! network. What a repo of Kubo's holds is taken over by [`migrate`].
 //!
 //! ```no_run
 //! use ipfs_kit_node::{AddOptions, Node, Source};
@@ -35,6 +35,7 @@ mod files;
 pub mod gc;
 pub(crate) mod keys;
 mod mfs;
+pub mod migrate;
 pub mod names;
 mod net;
 mod node;
@@ -42,6 +43,7 @@ mod online;
 mod pins;
 mod provide;
 mod refs;
+mod remote;
 pub mod repo;
 mod resolve;
 mod retrieval;
@@ -61,7 +63,7 @@ pub use files::{
     AddEvent, AddOptions, AddReport, AddedRoot, EntryKind, FileStat, FileStream, Files, LocalItem,
     LocalWalk, LsEntry, LsOptions, Source, StreamedEntry, TreeStream,
 };
-pub use gc::{GcEvent, GcReport};
+pub use gc::{GcEvent, GcReport, PeriodicGc};
 pub use keys::{
     IdBase, KeyError, KeyFormat, KeyInfo, KeyRenamed, KeyRotated, KeyType, KeyVerified, Keys,
     PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,
@@ -77,6 +79,10 @@ pub use node::Node;
 pub use pins::{Pin, PinAdd, PinError, PinFilter, PinKind, PinList, PinVerified, Pins};
 pub use provide::{AnnounceNow, Announcement, Provide, ProvideCounts, ProvideStat};
 pub use refs::{RefEvent, RefsOptions};
+pub use remote::{
+    RemoteError, RemotePin, RemotePinCounts, RemotePinFilter, RemotePins, RemoteServiceInfo,
+    RemoteStatus, keep_mfs_pinned,
+};
 pub use repo::handle::{Repo, RepoStat, VerifyEvent, VerifyOptions, VerifyReport};
 
 pub use ipfs_kit_bitswap::{Bitswap, Ledger as BitswapLedger, Stat as BitswapStat};

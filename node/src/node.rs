@@ -27,6 +27,7 @@ use crate::online::{IpnsRecords, Online};
 use crate::pins::Pins;
 use crate::provide::{self, AnnounceNow, Provide, ProvideSettings};
 use crate::refs::{self, RefEvent, RefsOptions};
+use crate::remote::RemotePins;
 use crate::repo::handle::Repo;
 use crate::repo::{Database, RepoLock};
 use crate::resolve;
@@ -145,6 +146,11 @@ impl Node {
     /// Pins.
     pub fn pins(&self) -> Pins<'_> {
         Pins { node: self }
+    }
+
+    /// Pins at services elsewhere.
+    pub fn remote_pins(&self) -> RemotePins<'_> {
+        RemotePins { node: self }
     }
 
     /// Keys: the node's identity and the keystore.

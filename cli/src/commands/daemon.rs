@@ -1,23 +1,27 @@
 //! `daemon`: the node, running until it is told to stop.
 
+mod background;
+mod flags;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
-use ipfs_kit_http::command::{Command, Opt, Run};
+use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::methods::version;
 use ipfs_kit_http::server::{Limits, Server};
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
-use ipfs_kit_node::{Multiaddr, Node, config::Config};
+use ipfs_kit_node::{Multiaddr, Node, PeriodicGc, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::background::Background;
 use crate::exit::EXIT_SIGNAL;
 use crate::host::Local;
 use crate::terminal::note;
@@ -31,36 +35,12 @@ pub const COMMAND: Command = Command {
             \n\
             Serves Kubo's RPC at Addresses.API of the configuration, and at the socket 'api.sock' in the\n\
             repo, where other commands find it. Ends on SIGTERM, SIGINT and 'ipfs-kit shutdown'; a\n\
-            second signal ends it at once.",
-    options: &[
-        Opt::flag(&["init"], "Initialize the repo if there is none"),
-        Opt::text(&["init-profile"], "Profiles for --init, separated by ','"),
-        Opt::flag(
-            &["migrate"],
-            "Nothing to migrate in this version; no effect",
-        ),
-        Opt::flag(
-            &["manage-fdlimit"],
-            "Raise the limit of open files as far as the system allows",
-        )
-        .default("true"),
-        Opt::flag(
-            &["enable-gc"],
-            "Collect garbage by itself; not supported yet",
-        ),
-        Opt::flag(&["mount"], "Mount IPFS; not supported"),
-        Opt::text(&["routing"], "Kind of routing; no effect yet"),
-        Opt::flag(
-            &["enable-pubsub-experiment"],
-            "Enable pubsub, as Pubsub.Enabled of the configuration does",
-        ),
-        Opt::flag(&["enable-namesys-pubsub"], "No effect yet"),
-        Opt::flag(
-            &["allow-unguarded"],
-            "Listen where others reach it though nothing asks them for a secret, as \
-             API.AllowUnguarded of the configuration does",
-        ),
-    ],
+            second signal ends it at once.\n\
+            \n\
+            With --enable-gc it collects garbage by itself: every Datastore.GCPeriod it looks whether\n\
+            the repo is above Datastore.StorageGCWatermark percent of Datastore.StorageMax. MFS is kept\n\
+            pinned at the services of Pinning.RemoteServices whose policy says so.",
+    options: flags::OPTIONS,
     run: Some(Run::Local),
     ..Command::EMPTY
 };
@@ -76,13 +56,7 @@ const LEFT_BEHIND: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the repo cannot be opened or an address cannot be listened on.
 pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
-    for name in ["enable-gc", "mount"] {
-        if invocation.flag(name) {
-            return Err(Failure::failed(format_args!(
-                "--{name} is not supported yet: leave it out"
-            )));
-        }
-    }
+    flags::check(invocation)?;
     say(invocation, "Initializing daemon...")?;
     if invocation.flag("manage-fdlimit") {
         raise_file_limit();
@@ -136,15 +110,7 @@ pub fn introduce(invocation: &mut Invocation, node: &Node) -> Result<(), Failure
 }
 
 fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
-    let mut builder = local.builder()?;
-    for (flag, key) in [
-        ("enable-pubsub-experiment", "Pubsub.Enabled"),
-        ("allow-unguarded", "API.AllowUnguarded"),
-    ] {
-        if invocation.flag(flag) {
-            builder = builder.set(key, true);
-        }
-    }
+    let builder = flags::apply(invocation, &local.repo_path()?, local.builder()?)?;
     let node = builder.open()?;
     if !local.settings.common.quiet {
         node.config()
@@ -190,6 +156,10 @@ async fn run_server(
     offline: bool,
     doors: &Doors,
 ) -> Result<(), Failure> {
+    let gc = match flags::collects_garbage(invocation) {
+        true => PeriodicGc::of(node.config()).map_err(Failure::failed)?,
+        false => None,
+    };
     // Signals are taken before anybody can know that there is a daemon to signal.
     let mut signals = Signals::new()?;
     let socket = repo.join("api.sock");
@@ -220,10 +190,12 @@ async fn run_server(
     });
     let serving = tokio::spawn(server.run());
     let told = greet(invocation, node, &lines, offline).await;
+    let background = Background::start(node, gc);
     if told.is_err() {
         stopper.stop();
     }
     let ended = serving.await;
+    background.stop();
     told?;
     ended.map_err(|_| Failure::failed("the RPC server broke down"))
 }
@@ -290,10 +262,12 @@ fn say(invocation: &mut Invocation, line: &str) -> Result<(), Failure> {
 }
 
 fn initialise(invocation: &mut Invocation, path: &Path) -> Result<(), Failure> {
+    let config = flags::initial_config(invocation)?;
     let profiles = invocation.text("init-profile").unwrap_or_default();
     let profiles = profiles.split(',').filter(|name| !name.is_empty());
     let options = InitOptions {
         profiles: profiles.map(str::to_owned).collect(),
+        config,
         ..InitOptions::default()
     };
     let made = repo::init(path, &options)?;

@@ -191,7 +191,6 @@ fn import_settings() {
         vec!["--mtime-nsecs=5"],
         vec!["--pin=false", "--pin-name=x"],
         vec!["--nocopy"],
-        vec!["--fscache"],
     ] {
         let all = [&["add", "hello.txt"], args.as_slice()].concat();
         let error = failed(home.run(&all));

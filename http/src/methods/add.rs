@@ -23,7 +23,7 @@ pub const COMMAND: Command = Command {
             Every line `added CID name` stands for data that is on stable storage already. The\n\
             first use without a repo makes one, and says so on standard error.\n\
             \n\
-            --nocopy and --fscache are not supported yet.",
+            --nocopy is refused: content is always copied into the repo.",
     arguments: &[Argument::file("path", "The path to a file to be added to IPFS").many()],
     options: options::OPTIONS,
     reply: Reply::Many,

@@ -12,6 +12,7 @@ use crate::invocation::Invocation;
 use crate::output::Record;
 
 mod list;
+mod remote;
 mod verify;
 
 /// `ipfs-kit pin`; with a path it is `pin add`.
@@ -25,7 +26,14 @@ pub const COMMAND: Command = Command {
             .optional(),
     ],
     options: ADD_OPTIONS,
-    subcommands: &[&ADD, &RM, &list::COMMAND, &UPDATE, &verify::COMMAND],
+    subcommands: &[
+        &ADD,
+        &RM,
+        &list::COMMAND,
+        &UPDATE,
+        &verify::COMMAND,
+        &remote::COMMAND,
+    ],
     reply: Reply::One,
     run: Some(Run::Node(pin)),
 };

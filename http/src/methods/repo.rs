@@ -18,7 +18,7 @@ pub const COMMAND: Command = Command {
     name: "repo",
     tagline: "Manipulate the IPFS repo",
     about: "Statistics, garbage collection and checks.",
-    subcommands: &[&GC, &STAT, &VERIFY, &refs::REPO_LS, &VERSION],
+    subcommands: &[&GC, &STAT, &VERIFY, &refs::REPO_LS, &VERSION, &MIGRATE],
     ..Command::EMPTY
 };
 
@@ -89,6 +89,22 @@ const VERSION: Command = Command {
     about: "Returns the current repo version.",
     options: &[Opt::flag(&["quiet", "q"], "Write minimal output")],
     run: Some(Run::Node(version)),
+    ..Command::EMPTY
+};
+
+const MIGRATE: Command = Command {
+    name: "migrate",
+    tagline: "Apply repository migrations to a specific version",
+    about: "There is one version of the repo so far, so there is nothing to migrate.\n\
+            'ipfs-kit migrate' takes over what a repo of Kubo's holds.",
+    options: &[
+        Opt::int(&["to"], "Target repository version; by default the latest"),
+        Opt::flag(
+            &["allow-downgrade"],
+            "Allow downgrading to a lower repo version",
+        ),
+    ],
+    run: Some(Run::Node(migrate)),
     ..Command::EMPTY
 };
 
@@ -288,6 +304,26 @@ struct Version {
 
 impl Record for Version {
     const NAME: &'static str = "RepoVersion";
+}
+
+fn migrate(invocation: &mut Invocation) -> Result<(), Failure> {
+    let current = ipfs_kit_node::repo::REPO_VERSION as i64;
+    // A repo that is not there, or another program's, is told before.
+    let node = invocation.node()?;
+    invocation.close(node)?;
+    match invocation.int("to").unwrap_or(current) {
+        target if target == current => invocation
+            .out
+            .line(&format!("Repository is already at version {current}.")),
+        target if target < current && !invocation.flag("allow-downgrade") => {
+            Err(Failure::failed(format_args!(
+                "downgrade from version {current} to {target} requires --allow-downgrade flag"
+            )))
+        }
+        target => Err(Failure::failed(format_args!(
+            "there is no migration from version {current} to {target}: {current} is the only version"
+        ))),
+    }
 }
 
 fn version(invocation: &mut Invocation) -> Result<(), Failure> {

@@ -25,6 +25,17 @@ pub struct ProfileChange {
     pub after: Value,
 }
 
+/// Answer of [`ConfigFile::take_over`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TakenOver {
+    /// Keys that were set.
+    pub set: u64,
+    /// Keys that had the value before.
+    pub same: u64,
+    /// Keys that have another value, which stays.
+    pub own: Vec<String>,
+}
+
 /// The document that `init` writes: the defaults, what `given` (JSON text) says over them, the profiles.
 ///
 /// # Errors
@@ -133,7 +144,54 @@ impl ConfigFile {
         self.get(key)
     }
 
-    /// Gives the node another identity; only a rotation of keys does that.
+    /// Sets those of the keys that do not have a value of their own, that is, another than the default.
+    pub(crate) fn take_over(
+        &mut self,
+        values: Vec<(String, Value)>,
+    ) -> Result<TakenOver, ConfigError> {
+        let defaults = defaults::document();
+        let mut changed = self.document.clone();
+        let mut taken = TakenOver::default();
+        for (key, value) in values {
+            let own = document::get(&self.document, &key).unwrap_or(&Value::Null);
+            let default = document::get(&defaults, &key).unwrap_or(&Value::Null);
+            if *own == value {
+                taken.same += 1;
+            } else if own.is_null() || own == default {
+                document::set(&mut changed, &key, value)?;
+                taken.set += 1;
+            } else {
+                taken.own.push(key);
+            }
+        }
+        if taken.set > 0 {
+            self.store(changed)?;
+        }
+        Ok(taken)
+    }
+
+    /// Keeps a pinning service under a name, or removes it. The name is one part of a key, whatever is in it.
+    pub(crate) fn set_remote_service(
+        &mut self,
+        name: &str,
+        service: Option<Value>,
+    ) -> Result<(), ConfigError> {
+        const SERVICES: &str = "Pinning.RemoteServices";
+        let mut changed = self.document.clone();
+        let known = document::get(&changed, SERVICES).ok();
+        let mut services = known
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        match service {
+            Some(service) => drop(services.insert(name.to_owned(), service)),
+            None => drop(services.remove(name)),
+        }
+        document::set(&mut changed, SERVICES, Value::Object(services))?;
+        self.store(changed)
+    }
+
+    /// Gives the node another identity; only a rotation of keys and a migration do that.
     pub(crate) fn set_identity(&mut self, peer_id: &str, private: &str) -> Result<(), ConfigError> {
         let mut changed = self.document.clone();
         document::set(&mut changed, "Identity.PeerID", peer_id.into())?;

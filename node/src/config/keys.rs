@@ -77,6 +77,45 @@ fn walk(key: &str, value: &Value, unknown: &mut Vec<String>) -> Result<(), Confi
         .try_for_each(|(name, value)| walk(&format!("{key}.{name}"), value, unknown))
 }
 
+/// The keys of a document of Kubo's, sorted out; see [`taken`].
+#[derive(Debug, Default)]
+pub struct Sorted {
+    /// Those that mean something here, with their values.
+    pub taken: Vec<(String, Value)>,
+    /// Those that do not, each with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Which keys of another program's document mean something here. A key that is not set is neither.
+pub fn taken(document: &Value) -> Sorted {
+    let mut sorted = Sorted::default();
+    for (key, value) in document.as_object().into_iter().flatten() {
+        sort(key, value, &mut sorted);
+    }
+    sorted
+}
+
+fn sort(key: &str, value: &Value, sorted: &mut Sorted) {
+    if value.is_null() {
+        return;
+    }
+    let kind = TABLE.iter().find(|(name, _)| *name == key);
+    if let (None, Value::Object(map), true) = (kind, value, is_section_or_key(key)) {
+        for (name, value) in map {
+            sort(&format!("{key}.{name}"), value, sorted);
+        }
+        return;
+    }
+    match check(key, value) {
+        Ok(()) => sorted.taken.push((key.to_owned(), value.clone())),
+        Err(ConfigError::UnknownKey(key)) => {
+            let reason = "it has no counterpart here".to_owned();
+            sorted.refused.push((key, reason));
+        }
+        Err(error) => sorted.refused.push((key.to_owned(), error.to_string())),
+    }
+}
+
 fn is_section_or_key(key: &str) -> bool {
     SECTIONS_WITHOUT_KEYS.contains(&key)
         || TABLE

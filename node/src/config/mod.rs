@@ -26,3 +26,4 @@ pub use short_form::{SEARCH_PATH, find as find_short_form, read as read_short_fo
 pub use size::{format_size, parse_duration, parse_size};
 
 pub(crate) use file::initial_document;
+pub(crate) use keys::taken as taken_keys;

@@ -231,6 +231,7 @@ impl Delegated {
             method,
             uri,
             accept,
+            authorization: None,
             body,
             // The host is the user's choice; where it redirects to is not.
             private: true,

@@ -7,6 +7,7 @@
 
 mod collect;
 pub mod mark;
+mod periodic;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use ipfs_kit_blockstore::cid::Cid;
 use crate::error::Error;
 
 pub(crate) use collect::collect;
+pub use periodic::PeriodicGc;
 pub(crate) use room::make_room;
 
 /// What [`crate::Repo::gc`] reports while it runs.

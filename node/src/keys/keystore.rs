@@ -25,7 +25,7 @@ const PREFIX: &str = "key_";
 const UNFINISHED: &str = ".unfinished";
 
 /// The keys of one repo. Everything it reports done is durable.
-pub(super) struct Keystore {
+pub(crate) struct Keystore {
     place: Place,
     /// Held while something changes: names are checked and then taken.
     changing: Mutex<()>,
@@ -38,7 +38,7 @@ enum Place {
 
 impl Keystore {
     /// The keystore of a repo, or one that ends with the process.
-    pub(super) fn new(repo: Option<&Path>) -> Self {
+    pub(crate) fn new(repo: Option<&Path>) -> Self {
         Self {
             place: match repo {
                 Some(repo) => Place::Directory(repo.join("keystore")),
@@ -49,7 +49,7 @@ impl Keystore {
     }
 
     /// The names, sorted.
-    pub(super) fn names(&self) -> Result<Vec<String>, KeyError> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, KeyError> {
         let directory = match &self.place {
             Place::Memory(keys) => return Ok(keys.lock().keys().cloned().collect()),
             Place::Directory(directory) => directory,
@@ -74,7 +74,7 @@ impl Keystore {
     }
 
     /// The key of that name.
-    pub(super) fn get(&self, name: &str) -> Result<Option<PrivateKey>, KeyError> {
+    pub(crate) fn get(&self, name: &str) -> Result<Option<PrivateKey>, KeyError> {
         let directory = match &self.place {
             Place::Memory(keys) => return Ok(keys.lock().get(name).cloned()),
             Place::Directory(directory) => directory,

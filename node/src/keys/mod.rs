@@ -42,7 +42,8 @@ pub use private::{KeyType, PrivateKey};
 use crate::config::ConfigFile;
 use crate::error::Result;
 use crate::node::Node;
-use keystore::{Keystore, MAX_NAME_LEN};
+pub(crate) use keystore::Keystore;
+use keystore::MAX_NAME_LEN;
 
 /// The name of the node's identity.
 pub const SELF: &str = "self";
@@ -314,6 +315,17 @@ impl Keys<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The key of exactly this name in the keystore.
+    pub(crate) fn find_named(&self, name: &str) -> Result<Option<PrivateKey>> {
+        Ok(self.store().get(name)?)
+    }
+
+    /// Keeps a key that Kubo had under a name.
+    pub(crate) fn keep(&self, name: &str, key: &PrivateKey) -> Result<KeyInfo> {
+        check_new_name(name, "import")?;
+        self.add(name, key)
     }
 
     fn add(&self, name: &str, key: &PrivateKey) -> Result<KeyInfo> {

@@ -141,6 +141,22 @@ impl Mfs<'_> {
         Ok(matches!(self.look(path)?, Found::Dir(_)))
     }
 
+    /// Whether nothing is in it.
+    ///
+    /// # Errors
+    /// As [`Mfs::entry`].
+    pub fn is_empty(&self) -> Result<bool> {
+        let mut any = false;
+        let listed = self.list("/", false, &mut |_| {
+            any = true;
+            Err(std::io::ErrorKind::Interrupted.into())
+        });
+        match listed {
+            Err(Error::Output(_)) if any => Ok(false),
+            listed => listed.map(|()| true),
+        }
+    }
+
     /// The entries of a directory in its own order. `long` looks up what they are.
     ///
     /// # Errors

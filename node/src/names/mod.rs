@@ -26,7 +26,7 @@ mod publisher;
 mod resolve;
 mod routing;
 mod settings;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -15,6 +15,7 @@ mod tests;
 pub(crate) use held::holder;
 use table::Change;
 pub(crate) use table::Record;
+pub(crate) use table::take_over;
 
 /// Verbs on pins, from [`Node::pins`].
 pub struct Pins<'a> {

@@ -10,6 +10,7 @@ use redb::{
     TableError,
 };
 
+use crate::node::Node;
 use crate::repo::{Database, DatabaseError};
 
 const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
@@ -131,6 +132,25 @@ pub fn commit<T, E: From<DatabaseError>>(
             }
         }
         Ok(answer)
+    })
+}
+
+/// Pins records that were made elsewhere, whose DAGs are here and kept by a guard: those that are not here, or only as a
+/// weaker pin. Which were, in order.
+pub fn take_over(node: &Node, records: &[Record]) -> Result<Vec<bool>, DatabaseError> {
+    commit(node.database(), |pinned| {
+        let mut changes = Vec::new();
+        let mut new = Vec::with_capacity(records.len());
+        for record in records {
+            let known = pinned(&record.cid)?;
+            let weaker = |known: &Record| record.recursive && !known.recursive;
+            let is_new = known.as_ref().is_none_or(weaker);
+            if is_new {
+                changes.push(Change::Put(record.clone()));
+            }
+            new.push(is_new);
+        }
+        Ok((changes, new))
     })
 }
 

@@ -16,7 +16,7 @@ pub enum RepoError {
     #[error("ipfs configuration file already exists in {}: reinitializing would overwrite your keys", .0.display())]
     AlreadyInitialised(PathBuf),
     /// The directory is Kubo's and stays untouched.
-    #[error("{} is a Kubo repo, which is never changed: choose another path with --repo-dir or IPFS_KIT_PATH", .0.display())]
+    #[error("{} is a Kubo repo, which is never changed: choose another path with --repo-dir or IPFS_KIT_PATH; 'ipfs-kit migrate --from' takes over what it holds", .0.display())]
     KuboRepo(PathBuf),
     /// Another process holds the lock.
     #[error("lock {}: someone else has the lock ({holder}): wait for it to end or use another repo", path.display())]

@@ -209,6 +209,7 @@ impl Retrieval {
             method: Method::GET,
             uri,
             accept: RAW,
+            authorization: None,
             body: None,
             private: endpoint.private,
             // A private gateway's word is not enough to reach other hosts by private addresses.

@@ -1,4 +1,4 @@
-//! The HTTP client of the node: delegated routers and gateways are asked through it.
+//! The HTTP client of the node: delegated routers, gateways and pinning services are asked through it.
 //!
 //! Who is asked may be named by strangers. So the client connects to public addresses only, whatever a name resolves to,
 //! unless the caller says that the host is the configuration's own; every reply has a limit in bytes and in time, and
@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -59,6 +59,8 @@ pub struct Ask<'a> {
     pub method: Method,
     pub uri: Uri,
     pub accept: &'static str,
+    /// Who asks, for hosts that want to know. A redirect takes it along, so `allows` must say where to.
+    pub authorization: Option<&'a HeaderValue>,
     /// What is sent, with its type.
     pub body: Option<(&'static str, Bytes)>,
     /// The host is the configuration's own: it may have a private address.
@@ -166,6 +168,9 @@ fn request(ask: &Ask<'_>, uri: &Uri) -> Result<Request<Full<Bytes>>, WebError> {
         .uri(uri.clone())
         .header(ACCEPT, ask.accept)
         .header(USER_AGENT, AGENT);
+    if let Some(authorization) = ask.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
     if let Some(kind) = kind {
         request = request.header(CONTENT_TYPE, kind);
     }

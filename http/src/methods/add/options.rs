@@ -101,11 +101,11 @@ pub const OPTIONS: &[Opt] = &[
     .default("32"),
     Opt::flag(
         &["nocopy"],
-        "Add the file using filestore; not supported yet",
+        "Add the file using filestore; refused, there is none",
     ),
     Opt::flag(
         &["fscache"],
-        "Check the filestore for pre-existing blocks; not supported yet",
+        "Check the filestore for pre-existing blocks; no effect, there is none",
     ),
     Opt::flag(
         &["preserve-mode"],
@@ -191,14 +191,14 @@ pub fn from_flags(invocation: &Invocation) -> Result<AddOptions, Failure> {
     })
 }
 
+/// Kubo's words where its filestore is off, which here it always is.
 fn refuse_missing_features(invocation: &Invocation) -> Result<(), Failure> {
-    for name in ["nocopy", "fscache"] {
-        if invocation.flag(name) {
-            return Err(Failure::failed(format_args!(
-                "--{name} is not supported yet: there is no filestore in this version; without it \
-                 the content is copied into the repo"
-            )));
-        }
+    if invocation.flag("nocopy") {
+        return Err(Failure::failed(
+            "either the filestore or the urlstore must be enabled to use nocopy, see: \
+             https://github.com/ipfs/kubo/blob/master/docs/experimental-features.md#ipfs-filestore \
+             (ipfs-kit has neither: without --nocopy the content is copied into the repo)",
+        ));
     }
     Ok(())
 }
