@@ -221,8 +221,8 @@ async fn names_go_over_pubsub_where_there_is_no_dht() {
         .await
         .unwrap();
     follows(&three, &name, "/ipfs/bafkqaalb").await;
-    publish("/ipfs/bafkqabg").await.unwrap();
-    follows(&three, &name, "/ipfs/bafkqabg").await;
+    publish("/ipfs/bafkqaalc").await.unwrap();
+    follows(&three, &name, "/ipfs/bafkqaalc").await;
 
     let names = three.names().followed().unwrap();
     assert_eq!(names.len(), 1);
