@@ -129,3 +129,44 @@ fn forged_and_expired_records_are_refused_with_the_reason() -> Result<()> {
     ensure!(got == good.bytes, "another record was found");
     Ok(())
 }
+
+/// Names over pubsub, where there is no DHT: the last record by fetching, and new ones over the topic, both ways.
+#[test]
+fn names_go_over_pubsub_to_and_from_kubo() -> Result<()> {
+    let place = scratch::in_memory()?;
+    let config = [
+        ("Routing.Type", json!("none")),
+        ("Ipns.UsePubsub", json!(true)),
+        ("Pubsub.Enabled", json!(true)),
+    ];
+    let ours = Online::start(Side::Ours, place.path(), "ours", &config)?;
+    let kubo = Online::start(Side::Kubo, place.path(), "kubo", &config)?;
+    ours.connect(&kubo)?;
+    let mut came = 0;
+    for (from, to) in [(&ours, &kubo), (&kubo, &ours)] {
+        ensure!(from.text(["name", "pubsub", "state"])? == "enabled");
+        let name = format!("/ipns/{}", from.text(["key", "gen", "followed"])?);
+        for round in 0..2 {
+            let file = from.add(format!("{round} from {}", from.side().name()).as_bytes())?;
+            let value = format!("/ipfs/{file}");
+            let publish = ["name", "publish", "--allow-offline", "--ttl=0s", "-k", "followed"];
+            from.run(publish.into_iter().chain([value.as_str()]))?;
+            until("the name leads to its new value", || {
+                // Until something has come, this fails.
+                let found = to.run(["name", "resolve", "--nocache", "--timeout=5s", &name]);
+                let found = found.unwrap_or_default();
+                Ok((String::from_utf8_lossy(&found).trim() == value).then_some(()))
+            })
+            .with_context(|| format!("round {round} from {}", from.side().name()))?;
+            came += 1;
+        }
+        for side in [from, to] {
+            let names = side.text(["name", "pubsub", "subs"])?;
+            ensure!(names.lines().any(|line| line == name), "{name}: {names}");
+        }
+        ensure!(to.text(["name", "pubsub", "cancel", &name])? == "canceled");
+        ensure!(to.text(["name", "pubsub", "cancel", &name])? == "no subscription");
+    }
+    assert_eq!(came, 4);
+    Ok(())
+}

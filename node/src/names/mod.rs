@@ -88,6 +88,18 @@ impl Names<'_> {
         *self.node.names_state().routing.write() = routing;
     }
 
+    /// The names that are followed over pubsub (`Ipns.UsePubsub`), sorted; `None` where that is off.
+    pub fn followed(&self) -> Option<Vec<PeerId>> {
+        let mut names = self.routing()?.followed()?;
+        names.sort_unstable();
+        Some(names)
+    }
+
+    /// Follows a name over pubsub no more; `false` when it was not followed.
+    pub fn unfollow(&self, name: &PeerId) -> bool {
+        self.routing().is_some_and(|routing| routing.unfollow(name))
+    }
+
     /// Replaces the resolver of domains; by default it is that of the system and of `DNS.Resolvers`.
     pub fn set_dns(&self, dns: Arc<dyn Dns>) {
         *self.node.names_state().dns.lock() = Some(dns);

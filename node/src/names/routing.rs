@@ -39,6 +39,16 @@ pub trait NameRouting: Send + Sync {
         query: &RecordQuery,
         found: &mut dyn FnMut(Bytes) -> ControlFlow<()>,
     ) -> Result<(), RoutingError>;
+
+    /// The names that are followed over pubsub; `None` where none can be.
+    fn followed(&self) -> Option<Vec<PeerId>> {
+        None
+    }
+
+    /// Follows a name no more; `false` when it was not followed.
+    fn unfollow(&self, _name: &PeerId) -> bool {
+        false
+    }
 }
 
 /// The TXT records of a domain.

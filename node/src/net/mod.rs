@@ -15,6 +15,7 @@ mod connmgr;
 mod datagrams;
 mod dial;
 mod error;
+mod fetching;
 mod filter;
 mod frames;
 mod gate;
@@ -64,6 +65,7 @@ use crate::delegated::Delegated;
 use crate::retrieval::Retrieval;
 
 pub use error::NetError;
+pub(crate) use fetching::Fetching;
 pub(crate) use filter::{is_public, is_public_ip};
 pub(crate) use kad::Announced;
 pub use kad::{RecordValidator, Validators};
@@ -101,6 +103,7 @@ pub(crate) struct Net {
     retrieval: Option<Arc<Retrieval>>,
     traffic: Arc<Traffic>,
     tunnels: Arc<tunnel::Registry>,
+    follows_names: bool,
     runtime: Handle,
     local: PeerId,
     warnings: Vec<String>,
@@ -133,6 +136,7 @@ impl Net {
         let records = settings.records.clone();
         let records = records.filter(|_| settings.routing != settings::RoutingMode::Off);
         let records = records.and_then(|path| kad::start_disk(path, validators.clone()));
+        let follows_names = settings.name_topics;
         let (mut task, ready) = SwarmTask::new(key, settings, validators, behaviour, commands)?;
         let records = records.map(|started| {
             task.keep_records(started.sides);
@@ -154,6 +158,7 @@ impl Net {
             retrieval,
             traffic,
             tunnels: Arc::new(tunnels),
+            follows_names,
             runtime,
             local,
             warnings,
@@ -196,6 +201,11 @@ impl Net {
     /// Whether the configuration has tunnels.
     pub fn has_tunnels(&self) -> bool {
         self.tunnels.is_enabled()
+    }
+
+    /// Whether names go over pubsub too (`Ipns.UsePubsub`).
+    pub fn follows_names(&self) -> bool {
+        self.follows_names
     }
 
     /// What of the configuration has no effect.

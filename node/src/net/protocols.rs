@@ -35,6 +35,9 @@ pub fn of(settings: &Settings, serves_wan: bool) -> Vec<String> {
             "/ipfs/bitswap/1.2.0",
         ]);
     }
+    if settings.name_topics {
+        names.push("/libp2p/fetch/0.0.1");
+    }
     if settings.pubsub.is_some() {
         names.extend(["/meshsub/1.0.0", "/meshsub/1.1.0", "/meshsub/1.2.0"]);
     }

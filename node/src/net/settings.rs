@@ -101,6 +101,8 @@ pub struct Settings {
     pub peering: Vec<(PeerId, Vec<Multiaddr>)>,
     pub mdns: bool,
     pub pubsub: Option<PubsubSettings>,
+    /// `Ipns.UsePubsub`.
+    pub name_topics: bool,
     pub relay_client: bool,
     pub static_relays: Vec<Multiaddr>,
     pub relay_service: Option<RelayService>,
@@ -145,6 +147,7 @@ impl Settings {
             websocket: on("Swarm.Transports.Network.Websocket", true),
             relay: on("Swarm.Transports.Network.Relay", true),
         };
+        let name_topics = on("Ipns.UsePubsub", false);
         let relay_client = transports.relay && on("Swarm.RelayClient.Enabled", true);
         let public = private_network.is_none();
         let connections = connections(config)?;
@@ -169,11 +172,12 @@ impl Settings {
             bootstrap,
             peering: peering(config)?,
             mdns: on("Discovery.MDNS.Enabled", true) && public,
-            pubsub: on("Pubsub.Enabled", false).then(|| PubsubSettings {
+            pubsub: (on("Pubsub.Enabled", false) || name_topics).then(|| PubsubSettings {
                 seen: config
                     .duration("Pubsub.SeenMessagesTTL")
                     .unwrap_or(Duration::from_secs(120)),
             }),
+            name_topics,
             relay_client,
             static_relays: addresses(config, "Swarm.RelayClient.StaticRelays")?,
             relay_service: on("Swarm.RelayService.Enabled", false).then(|| relay_service(config)),

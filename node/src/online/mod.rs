@@ -5,6 +5,7 @@
 
 mod announce;
 mod names;
+mod topics;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cancel::CancelToken;
+use crate::names::NameRouting;
 use crate::net::{Net, Routing};
 use crate::node::{Node, Shared};
 use crate::provide::{ProvideSettings, Provider};
@@ -21,6 +23,7 @@ use crate::provide::{ProvideSettings, Provider};
 use announce::Announcer;
 use names::DhtNames;
 pub use names::IpnsRecords;
+use topics::TopicNames;
 
 /// Before anything is published again: the routing tables fill in the meantime.
 const FIRST: Duration = Duration::from_secs(60);
@@ -50,7 +53,12 @@ impl Online {
             net: Arc::clone(net),
         };
         let names = DhtNames::new(routing, net.runtime().clone());
-        node.names().set_routing(Some(Arc::new(names)));
+        let names: Arc<dyn NameRouting> = if net.follows_names() {
+            Arc::new(TopicNames::start(net, names))
+        } else {
+            Arc::new(names)
+        };
+        node.names().set_routing(Some(names));
         let (stop, cancel) = (CancellationToken::new(), CancelToken::new());
         let background = Background {
             node: node.weak(),

@@ -22,8 +22,13 @@ const NAMESPACE: &[u8] = b"/ipns/";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The key of a name's record in a DHT.
-fn key_of(name: &PeerId) -> Vec<u8> {
+pub(super) fn key_of(name: &PeerId) -> Vec<u8> {
     [NAMESPACE, &name.to_bytes()].concat()
+}
+
+/// The name of a record's key.
+pub(super) fn name_of(key: &[u8]) -> Option<PeerId> {
+    PeerId::from_bytes(key.strip_prefix(NAMESPACE)?).ok()
 }
 
 /// Judges the records of `/ipns/`: what is signed by its name and has not expired is taken.

@@ -1,18 +1,22 @@
-//! `name pubsub`: names that are followed by messages. This node asks for records instead, so there is
-//! nothing to list or to cancel.
+//! `name pubsub`: the names that are followed over pubsub.
 
+use ipfs_kit_node::format_peer_id;
+use ipfs_kit_node::names::parse_name;
 use serde::Serialize;
 
+use super::{IPNS_BASE, key};
 use crate::command::{Argument, Command, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
+use crate::methods::swarm::Lines;
 use crate::output::Record;
 
 /// `ipfs-kit name pubsub`
 pub const COMMAND: Command = Command {
     name: "pubsub",
-    tagline: "IPNS pubsub management",
-    about: "Names are looked up by their records; following them by messages is not supported.",
+    tagline: "IPNS over pubsub: names that are followed",
+    about: "With Ipns.UsePubsub, or a daemon started with --enable-namesys-pubsub, a name that is\n\
+            published or resolved is followed from then on: its new records come by themselves.",
     subcommands: &[&STATE, &SUBS, &CANCEL],
     ..Command::EMPTY
 };
@@ -27,8 +31,8 @@ const STATE: Command = Command {
 const SUBS: Command = Command {
     name: "subs",
     tagline: "Show current name subscriptions",
-    options: &[super::IPNS_BASE],
-    run: Some(Run::Node(refuse)),
+    options: &[IPNS_BASE],
+    run: Some(Run::Node(subs)),
     ..Command::EMPTY
 };
 
@@ -39,7 +43,7 @@ const CANCEL: Command = Command {
         "name",
         "Name to cancel the subscription for",
     )],
-    run: Some(Run::Node(refuse)),
+    run: Some(Run::Node(cancel)),
     ..Command::EMPTY
 };
 
@@ -53,13 +57,60 @@ impl Record for State {
     const NAME: &'static str = "ipnsPubsubState";
 }
 
-fn state(invocation: &mut Invocation) -> Result<(), Failure> {
-    invocation.out.emit(
-        || State { enabled: false },
-        |out| out.extend_from_slice(b"disabled\n"),
-    )
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Cancelled {
+    canceled: bool,
 }
 
-fn refuse(_: &mut Invocation) -> Result<(), Failure> {
-    Err(Failure::usage("IPNS pubsub subsystem is not enabled"))
+impl Record for Cancelled {
+    const NAME: &'static str = "ipnsPubsubCancel";
+}
+
+fn off() -> Failure {
+    Failure::usage("IPNS pubsub subsystem is not enabled")
+}
+
+fn state(invocation: &mut Invocation) -> Result<(), Failure> {
+    let node = invocation.node()?;
+    let enabled = node.names().followed().is_some();
+    let line = if enabled { "enabled\n" } else { "disabled\n" };
+    invocation.out.emit(
+        || State { enabled },
+        |out| out.extend_from_slice(line.as_bytes()),
+    )?;
+    invocation.close(node)
+}
+
+fn subs(invocation: &mut Invocation) -> Result<(), Failure> {
+    let base = key::base(invocation)?;
+    let node = invocation.node()?;
+    let names = node.names().followed().ok_or_else(off)?;
+    let strings = names
+        .iter()
+        .map(|name| format!("/ipns/{}", format_peer_id(name, base)));
+    Lines {
+        strings: strings.collect(),
+    }
+    .emit(invocation)?;
+    invocation.close(node)
+}
+
+fn cancel(invocation: &mut Invocation) -> Result<(), Failure> {
+    let name = parse_name(&invocation.argument()?)?;
+    let node = invocation.node()?;
+    if node.names().followed().is_none() {
+        return Err(off());
+    }
+    let canceled = node.names().unfollow(&name);
+    let line = if canceled {
+        "canceled\n"
+    } else {
+        "no subscription\n"
+    };
+    invocation.out.emit(
+        || Cancelled { canceled },
+        |out| out.extend_from_slice(line.as_bytes()),
+    )?;
+    invocation.close(node)
 }

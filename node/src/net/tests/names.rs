@@ -169,3 +169,66 @@ async fn nothing_is_announced_where_that_is_switched_off() {
     let refused = node_with(&[TCP], &[("Provide.Strategy", "some".into())]).await;
     assert!(refused.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_go_over_pubsub_where_there_is_no_dht() {
+    let on = [
+        ("Ipns.UsePubsub", serde_json::json!(true)),
+        ("Routing.Type", serde_json::json!("none")),
+    ];
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(node_with(&[TCP], &on).await.unwrap());
+    }
+    let [one, two, three] = <[Node; 3]>::try_from(nodes).ok().unwrap();
+    one.peers()
+        .unwrap()
+        .connect(&address(&two).await)
+        .await
+        .unwrap();
+    // Nobody listens yet: the record is kept, and whoever comes asks for it.
+    let publish = |path: &'static str| {
+        let node = one.clone();
+        tokio::task::spawn_blocking(move || {
+            let options = PublishOptions {
+                allow_offline: true,
+                ..PublishOptions::default()
+            };
+            node.names().publish(path, &options).unwrap().key.id_text()
+        })
+    };
+    let name = publish("/ipfs/bafkqaaa").await.unwrap();
+    let follows = |node: &Node, name: &str, path: &'static str| {
+        let (node, name) = (node.clone(), name.to_owned());
+        async move {
+            let came = async {
+                while !resolve(&node, &name).await.is_ok_and(|found| found == path) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let waited = tokio::time::timeout(Duration::from_secs(40), came).await;
+            assert!(waited.is_ok(), "{path} did not come");
+        }
+    };
+    follows(&two, &name, "/ipfs/bafkqaaa").await;
+    // What is new comes over the topic, and from a neighbour to who is not connected to the publisher.
+    publish("/ipfs/bafkqaalb").await.unwrap();
+    follows(&two, &name, "/ipfs/bafkqaalb").await;
+    three
+        .peers()
+        .unwrap()
+        .connect(&address(&two).await)
+        .await
+        .unwrap();
+    follows(&three, &name, "/ipfs/bafkqaalb").await;
+    publish("/ipfs/bafkqaalc").await.unwrap();
+    follows(&three, &name, "/ipfs/bafkqaalc").await;
+
+    let names = three.names().followed().unwrap();
+    assert_eq!(names.len(), 1);
+    assert!(three.names().unfollow(&names[0]));
+    assert!(!three.names().unfollow(&names[0]));
+    assert_eq!(three.names().followed(), Some(Vec::new()));
+    let plain = node(&[TCP]).await;
+    assert_eq!(plain.names().followed(), None);
+}
