@@ -149,7 +149,14 @@ fn names_go_over_pubsub_to_and_from_kubo() -> Result<()> {
         for round in 0..2 {
             let file = from.add(format!("{round} from {}", from.side().name()).as_bytes())?;
             let value = format!("/ipfs/{file}");
-            let publish = ["name", "publish", "--allow-offline", "--ttl=0s", "-k", "followed"];
+            let publish = [
+                "name",
+                "publish",
+                "--allow-offline",
+                "--ttl=0s",
+                "-k",
+                "followed",
+            ];
             from.run(publish.into_iter().chain([value.as_str()]))?;
             until("the name leads to its new value", || {
                 // Until something has come, this fails.
