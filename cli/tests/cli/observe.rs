@@ -36,7 +36,7 @@ fn levels_change_while_it_runs() {
     let levels = ("GOLOG_LOG_LEVEL", "warn,gc=error");
     let daemon = logging(&home, &["--log-format=json"], &[levels]);
     let get = |call: &str| json(&daemon.post(call).text());
-    assert_eq!(get("log/level"), json!({"Levels": {"default": "warn"}}));
+    assert_eq!(get("log/level"), json!({"Levels": {"": "warn"}}));
     assert_eq!(get("log/level?arg=gc"), json!({"Levels": {"gc": "error"}}));
     assert_eq!(get("log/level?arg=all")["Levels"]["(default)"], "warn");
     assert_eq!(daemon.post("log/level?arg=nosuch").status, 500);

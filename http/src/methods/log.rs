@@ -146,7 +146,7 @@ fn set(logs: &Logs, subsystem: &str, level: &str) -> Result<String, Failure> {
 fn levels(logs: &Logs, subsystem: &str) -> Result<BTreeMap<&'static str, &'static str>, Failure> {
     let default = logs.default_level().name();
     if subsystem.is_empty() {
-        return Ok([("default", default)].into());
+        return Ok([("", default)].into());
     }
     let all = ALL.contains(&subsystem);
     let wanted = logs::subsystems()

@@ -97,11 +97,11 @@ fn subs(invocation: &mut Invocation) -> Result<(), Failure> {
 }
 
 fn cancel(invocation: &mut Invocation) -> Result<(), Failure> {
-    let name = parse_name(&invocation.argument()?)?;
     let node = invocation.node()?;
     if node.names().followed().is_none() {
         return Err(off());
     }
+    let name = parse_name(&invocation.argument()?)?;
     let canceled = node.names().unfollow(&name);
     let line = if canceled {
         "canceled\n"

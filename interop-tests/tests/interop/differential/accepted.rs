@@ -132,12 +132,12 @@ pub const ACCEPTED: &[Accepted] = &[
     accepted("* version/check*", "", ANOTHER, "it looks for releases of Kubo"),
     accepted("* pubsub/reset*", "404", ANOTHER, "there is no store of sequence numbers to reset"),
     accepted("* swarm/addrs/autonat*", "404", ANOTHER, "not yet"),
-    accepted("* name/pubsub/subs?ipns-base=*", "", ANOTHER, "names are not followed by messages, in any base"),
-    accepted("*filestore*", "", ANOTHER, "not yet"),
-    accepted("*fscache*", "", ANOTHER, "not yet"),
-    accepted("*pin/remote*", "", ANOTHER, "not yet"),
-    accepted("* log*", "404", ANOTHER, "not yet"),
-    accepted("* diag*", "404", ANOTHER, "not yet"),
+    accepted("*diag/datastore*", "404", ANOTHER, "it looks into Kubo's datastore"),
+    accepted("*pin/remote/service/rm?arg=*&arg=*", "", ANOTHER, "arguments too many are passed over, as by other commands"),
+    accepted("*repo/migrate*", "404", ANOTHER, "a daemon says so too that there is nothing to migrate"),
+    accepted("* diag/cmds*", "", ANOTHER, "options are told as they were written, secrets are not, and it is written in every encoding"),
+    accepted("* diag/sys*", ".memory.resident", &[Facet::Shape], "a field more: the memory in use"),
+    accepted("* diag/sys?encoding=xml*", "", ANOTHER, "what has no form in XML is an error, and no empty answer"),
 
     // All the words that differ: ours say what to do.
     accepted("*", "", &[Facet::Text], "errors say what to change"),
