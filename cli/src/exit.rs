@@ -16,6 +16,7 @@ pub fn code(failure: &Failure) -> i32 {
     match failure {
         Failure::Usage(_)
         | Failure::Failed(_)
+        | Failure::Missing(_)
         | Failure::Told(_)
         | Failure::Reported
         | Failure::Help => EXIT_FAILED,

@@ -21,6 +21,7 @@ mod cli {
     mod fuzz;
     mod harness;
     mod http;
+    mod kit;
     mod names;
     mod network;
     mod observe;

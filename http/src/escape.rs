@@ -20,6 +20,13 @@ pub fn push_printable(out: &mut Vec<u8>, name: &[u8]) {
     }
 }
 
+/// Appends `name` as a Go string in quotes.
+pub fn push_quoted(out: &mut Vec<u8>, name: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(quoted(name).replace('"', "\\\"").as_bytes());
+    out.push(b'"');
+}
+
 /// [`push_printable`] as a string.
 pub fn printable(name: &[u8]) -> String {
     let mut out = Vec::with_capacity(name.len());

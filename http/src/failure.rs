@@ -12,6 +12,8 @@ pub enum Failure {
     Help,
     /// The work failed.
     Failed(String),
+    /// Something is not there that was asked for.
+    Missing(String),
     /// The command has already written what went wrong to standard error.
     Reported,
     /// The records of the result have told what went wrong; this sums it up.
@@ -48,6 +50,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(message)
             | Failure::Failed(message)
+            | Failure::Missing(message)
             | Failure::Told(message)
             | Failure::Late(message) => f.write_str(message),
             Failure::Help => f.write_str("a subcommand or an argument is required"),

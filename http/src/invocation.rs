@@ -403,6 +403,7 @@ impl From<ipfs_kit_node::Error> for Failure {
         match error {
             ipfs_kit_node::Error::Net(error) => error.into(),
             late @ ipfs_kit_node::Error::NotFetched { .. } => Failure::Late(late.to_string()),
+            missing @ ipfs_kit_node::Error::NotFound(_) => Failure::Missing(missing.to_string()),
             error => Failure::failed(error),
         }
     }

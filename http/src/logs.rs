@@ -3,17 +3,21 @@
 //!
 //! Every event belongs to a subsystem, by the module it comes from, and every subsystem has a level that can
 //! be changed at any time. Names, levels and forms are those of Kubo's logs, and so are the variables
-//! `GOLOG_LOG_LEVEL` (`error,bitswap=debug`) and `GOLOG_LOG_FMT` (`json`, `nocolor`, `color`).
+//! `GOLOG_LOG_LEVEL` (`error,bitswap=debug`), `GOLOG_LOG_FMT` (`json`, `nocolor`, `color`), `GOLOG_FILE` and
+//! `GOLOG_OUTPUT` (`stderr+file`).
 
 mod format;
 mod layer;
 mod level;
 mod subsystem;
 mod tail;
+mod target;
 
 use std::env;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use parking_lot::RwLock;
 use tracing_subscriber::layer::SubscriberExt;
 
 pub use format::Form;
@@ -23,11 +27,17 @@ pub use tail::Tail;
 
 use layer::Lines;
 use subsystem::Levels;
+use target::Target;
 
 /// The variable with the levels.
 const LEVELS: &str = "GOLOG_LOG_LEVEL";
 /// The variable with the form.
 const FORM: &str = "GOLOG_LOG_FMT";
+
+/// The variable with the file.
+const FILE: &str = "GOLOG_FILE";
+/// The variable with the places: `stderr+file`.
+const OUTPUT: &str = "GOLOG_OUTPUT";
 
 /// The logs of this process.
 static LOGS: OnceLock<Logs> = OnceLock::new();
@@ -38,6 +48,9 @@ pub struct Logs {
     levels: Levels,
     tails: tail::Tails,
     form: Form,
+    target: RwLock<Target>,
+    /// Whether a level was chosen by somebody who is nearer than the configuration.
+    chosen: bool,
 }
 
 /// How to log.
@@ -53,7 +66,9 @@ pub struct Options {
 pub fn start(options: &Options) -> Vec<String> {
     let mut warnings = Vec::new();
     let levels = Levels::default();
-    if let Ok(text) = env::var(LEVELS) {
+    let asked = given(LEVELS);
+    let chosen = asked.is_some() || options.level.is_some();
+    if let Some(text) = asked {
         warnings.extend(
             levels
                 .read(&text)
@@ -64,7 +79,7 @@ pub fn start(options: &Options) -> Vec<String> {
         levels.set_all(level);
     }
     let form = options.form.or_else(|| {
-        let text = env::var(FORM).ok().filter(|text| !text.is_empty())?;
+        let text = given(FORM)?;
         let form = Form::from_name(&text);
         if form.is_none() {
             warnings.push(format!(
@@ -73,10 +88,15 @@ pub fn start(options: &Options) -> Vec<String> {
         }
         form
     });
+    let file = given(FILE).map(PathBuf::from);
+    let (target, trouble) = Target::of(given(OUTPUT).as_deref(), file.as_deref());
+    warnings.extend(trouble);
     let logs = Logs {
         levels,
         tails: tail::Tails::default(),
         form: form.unwrap_or_default(),
+        target: RwLock::new(target),
+        chosen,
     };
     if LOGS.set(logs).is_ok()
         && let Some(logs) = LOGS.get()
@@ -86,6 +106,11 @@ pub fn start(options: &Options) -> Vec<String> {
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
     warnings
+}
+
+/// A variable that says something.
+fn given(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|text| !text.is_empty())
 }
 
 /// Whether the environment asks for logs.
@@ -131,6 +156,23 @@ impl Logs {
     pub fn set_all(&self, level: Level) {
         self.levels.set_all(level);
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Takes what the configuration says, unless the command line or the environment says something else: levels
+    /// as in `error,bitswap=debug`, and a file. What makes no sense is told and ignored.
+    pub fn configure(&self, levels: Option<&str>, file: Option<&Path>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(text) = levels.filter(|_| !self.chosen) {
+            let read = self.levels.read(text);
+            warnings.extend(read.map(|reason| format!("Logging.Level: {reason}")));
+            tracing::callsite::rebuild_interest_cache();
+        }
+        if let Some(file) = file.filter(|_| given(FILE).is_none()) {
+            let (target, trouble) = Target::of(given(OUTPUT).as_deref(), Some(file));
+            warnings.extend(trouble);
+            *self.target.write() = target;
+        }
+        warnings
     }
 
     /// Lines from now on, of this level and above.

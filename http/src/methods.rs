@@ -27,6 +27,7 @@ pub mod log;
 pub mod ls;
 pub mod multibase;
 pub mod name;
+pub mod object;
 pub mod p2p;
 pub mod pin;
 pub mod ping;
@@ -80,7 +81,7 @@ pub static ROOT: Command = Command {
         &routing::COMMAND,
         &provide::COMMAND,
         &dht::COMMAND,
-        &removed::OBJECT,
+        &object::COMMAND,
         &bitswap::COMMAND,
         &p2p::COMMAND,
         &stats::COMMAND,

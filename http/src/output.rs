@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+mod both_names;
 mod json;
 mod table;
 pub mod xml;
@@ -90,8 +91,8 @@ pub trait Sink {
     /// The media type of raw bytes, when it is not that of the command.
     fn set_media_type(&mut self, _media_type: &'static str) {}
 
-    /// How much there will be, before the first byte of it.
-    fn set_length(&mut self, _bytes: u64) {}
+    /// How much there will be, before the first byte of it, and of how much that is a part.
+    fn set_length(&mut self, _bytes: u64, _whole: u64) {}
 
     /// Whether people read the output.
     fn is_terminal(&self) -> bool {
@@ -113,6 +114,7 @@ pub struct Output {
     last_write: Instant,
     documents: u64,
     table: table::Table,
+    both_names: bool,
 }
 
 /// Bytes that collect before a write.
@@ -132,7 +134,14 @@ impl Output {
             last_write: Instant::now(),
             documents: 0,
             table: table::Table::default(),
+            both_names: false,
         }
+    }
+
+    /// Gives what Kubo calls `Hash` and the Python kit `cid` by both names, in JSON.
+    pub fn with_both_names(mut self, both_names: bool) -> Output {
+        self.both_names = both_names;
+        self
     }
 
     /// How records are written.
@@ -155,9 +164,9 @@ impl Output {
         self.sink.set_media_type(media_type);
     }
 
-    /// How many raw bytes will follow.
-    pub fn set_length(&mut self, bytes: u64) {
-        self.sink.set_length(bytes);
+    /// How many raw bytes will follow, and of how many they are a part.
+    pub fn set_length(&mut self, bytes: u64, whole: u64) {
+        self.sink.set_length(bytes, whole);
     }
 
     fn begin(&mut self, content: Content) {
@@ -192,7 +201,13 @@ impl Output {
         match self.encoding {
             Encoding::Text => text(&mut self.buffer),
             Encoding::Json => {
-                go_json(&mut self.buffer, &record())?;
+                if self.both_names {
+                    let mut value = serde_json::to_value(record()).map_err(Failure::failed)?;
+                    both_names::add(&mut value);
+                    go_json(&mut self.buffer, &value)?;
+                } else {
+                    go_json(&mut self.buffer, &record())?;
+                }
                 self.buffer.push(b'\n');
             }
             Encoding::Yaml => {
@@ -222,7 +237,7 @@ impl Output {
     /// Writes one record that is a list, entry by entry: `{"head":[…]}` in JSON, where it need not be held whole. `None`
     /// when the list must come as one record.
     pub fn list(&mut self, head: &'static str) -> Option<ListWriter<'_>> {
-        if self.encoding != Encoding::Json {
+        if self.encoding != Encoding::Json || self.both_names {
             return None;
         }
         self.begin(Content::Records(self.encoding));

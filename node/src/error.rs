@@ -19,6 +19,7 @@ use ipfs_kit_unixfs::options::OptionsError;
 
 use crate::cancel::Cancelled;
 use crate::config::ConfigError;
+use crate::dag::PatchError;
 use crate::export::ExportError;
 use crate::jobs::JobError;
 use crate::keys::KeyError;
@@ -57,6 +58,9 @@ pub enum Error {
     /// An operation on the mutable file system was refused.
     #[error(transparent)]
     Mfs(#[from] MfsError),
+    /// Links of a node cannot be changed or compared.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
     /// A file that cannot be edited.
     #[error(transparent)]
     Edit(Box<EditError>),

@@ -57,8 +57,8 @@ pub use blocks::{BlockPut, BlockStat, Blocks};
 pub use builder::NodeBuilder;
 pub use cancel::{CancelToken, Cancelled};
 pub use dag::{
-    CarImport, CarImportEvent, CarImportReport, CarImportRoot, Dag, DagPut, DagResolved, DagStat,
-    DagStatReport,
+    CarImport, CarImportEvent, CarImportReport, CarImportRoot, Dag, DagChange, DagPut, DagResolved,
+    DagStat, DagStatReport, PatchError, PatchOptions,
 };
 pub use error::{Emit, Error, Result};
 pub use figures::{Figures, GcFigures, NetFigures, StoreFigures};
@@ -75,7 +75,7 @@ pub use keys::{
 pub use mfs::{Mfs, MfsEntry, MfsError, MfsListed, MfsNaming, MfsWrite, path as mfs_path};
 pub use net::{
     Bandwidth, Direction, Limits, NetError, PeerAddresses, PeerConnection, PeerIdentity, Peers,
-    Provider, Pubsub, PubsubMessage, RecordValidator, Resources, Routing, RoutingTable, Streams,
+    Provider, Pubsub, PubsubMessage, Reachability, RecordValidator, Resources, Routing, RoutingTable, Streams,
     TablePeer, Tunnel, TunnelFilter, TunnelInfo, TunnelStream, Tunnels, Usage, Validators,
     address_range, parse_peer, parse_peer_address,
 };

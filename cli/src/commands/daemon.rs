@@ -2,6 +2,7 @@
 
 mod background;
 mod flags;
+pub mod logging;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use ipfs_kit_http::command::{Command, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
-use ipfs_kit_http::logs::{self, Form, Level};
 use ipfs_kit_http::methods::version;
 use ipfs_kit_http::observed::Observed;
 use ipfs_kit_http::server::{Limits, Server};
@@ -60,7 +60,7 @@ const LEFT_BEHIND: Duration = Duration::from_millis(200);
 /// When the repo cannot be opened or an address cannot be listened on.
 pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     flags::check(invocation)?;
-    start_logs(local, invocation)?;
+    logging::start(local, invocation)?;
     say(invocation, "Initializing daemon...")?;
     if invocation.flag("manage-fdlimit") {
         raise_file_limit();
@@ -70,6 +70,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
         initialise(invocation, &path)?;
     }
     let node = open(local, invocation)?;
+    logging::configure(node.config());
     let doors = Doors {
         rpc: addresses(node.config()),
         seed: None,
@@ -110,25 +111,6 @@ pub fn introduce(invocation: &mut Invocation, node: &Node) -> Result<(), Failure
     for line in lines {
         invocation.out.line(&line)?;
     }
-    Ok(())
-}
-
-/// What the daemon says about itself goes to standard error.
-fn start_logs(local: &Local, invocation: &Invocation) -> Result<(), Failure> {
-    let name = invocation
-        .text("log-format")
-        .filter(|name| !name.is_empty());
-    let form = match name {
-        None => None,
-        Some(name) => Some(Form::from_name(&name).ok_or_else(|| {
-            Failure::failed(format_args!(
-                "--log-format: {name:?} is none of json, color and text"
-            ))
-        })?),
-    };
-    let level = local.settings.verbose.then_some(Level::Debug);
-    let warnings = logs::start(&logs::Options { form, level });
-    warnings.iter().for_each(|warning| note(warning));
     Ok(())
 }
 

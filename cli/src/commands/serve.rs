@@ -8,7 +8,7 @@ use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_node::Node;
 use serde_json::json;
 
-use super::daemon::{self, Doors, IO_THREADS};
+use super::daemon::{self, Doors, IO_THREADS, logging};
 use crate::host::Local;
 use crate::terminal::note;
 
@@ -23,6 +23,14 @@ pub const COMMAND: Command = Command {
         Opt::text(&["host"], "Name or address to listen on").default("127.0.0.1"),
         Opt::uint(&["port"], "Port to listen on; 0 is any that is free").default("8000"),
         Opt::uint(&["workers"], "Threads that look after connections").default("2"),
+        Opt::text(
+            &["log-level"],
+            "Least level that is logged: debug, info, warn or error; else as GOLOG_LOG_LEVEL says",
+        ),
+        Opt::text(
+            &["log-format"],
+            "Form of the log: json, color or text; else as GOLOG_LOG_FMT says",
+        ),
         Opt::flag(
             &["auth-enabled"],
             "Ask for a token or a secret, and do not start if there is none",
@@ -54,8 +62,10 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
         .ok()
         .filter(|n| (1..=256).contains(n));
     let threads = threads.ok_or_else(|| Failure::usage("--workers is between 1 and 256"))?;
+    logging::start(local, invocation)?;
     daemon::raise_file_limit();
     let node = open(local, invocation)?;
+    logging::configure(node.config());
     if invocation.flag("auth-enabled") && !has_secrets(&node)? {
         return Err(Failure::failed(
             "--auth-enabled needs a secret to ask for: make a token with 'ipfs-kit auth token add NAME' first",

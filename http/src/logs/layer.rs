@@ -1,6 +1,5 @@
 //! From events to lines.
 
-use std::io::Write;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -86,8 +85,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         }
         let level = line.level;
         let line = line.shown(self.logs.form);
-        // Nobody is left to tell when standard error is closed.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        self.logs.target.read().write(line.as_bytes());
         self.logs.tails.send(level, &line);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use ipfs_kit_node::{BitswapLedger, BitswapStat, Cid};
 use serde::Serialize;
 
+use super::routing;
 use crate::cid_style::CidStyle;
 use crate::command::{Argument, Command, Opt, Run};
 use crate::failure::Failure;
@@ -16,7 +17,7 @@ use crate::output::Record;
 pub const COMMAND: Command = Command {
     name: "bitswap",
     tagline: "Interact with the bitswap agent",
-    subcommands: &[&STAT, &WANTLIST, &LEDGER],
+    subcommands: &[&STAT, &WANTLIST, &LEDGER, &REPROVIDE],
     ..Command::EMPTY
 };
 
@@ -52,6 +53,12 @@ const LEDGER: Command = Command {
     )],
     run: Some(Run::Node(ledger)),
     ..Command::EMPTY
+};
+
+const REPROVIDE: Command = Command {
+    name: "reprovide",
+    tagline: "Announce what this node has (deprecated). Use 'routing reprovide'",
+    ..routing::REPROVIDE
 };
 
 /// A CID as DAG-JSON links are written.

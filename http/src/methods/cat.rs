@@ -44,12 +44,14 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     // All of them are opened before the first byte goes out: a wrong path spoils no output.
     let mut parts: Vec<(Part, u64)> = Vec::new();
     let mut left = length.unwrap_or(u64::MAX);
+    let mut whole = 0;
     for path in &paths {
         if left == 0 {
             break;
         }
         let mut part = Part::open(&node, path)?;
         let size = part.size();
+        whole += size;
         if offset >= size && size > 0 {
             offset -= size;
             continue;
@@ -61,7 +63,7 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
         parts.push((part, wanted));
     }
     let total: u64 = parts.iter().map(|(_, wanted)| wanted).sum();
-    invocation.out.set_length(total);
+    invocation.out.set_length(total, whole);
     // Of nothing too: it is content and no list.
     invocation.out.write_all(&[])?;
     let bar = (total >= BAR_FROM)

@@ -62,10 +62,11 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
         invocation.out.set_media_type("application/gzip");
     }
     // Of the content, by which clients draw their bars.
-    invocation.out.set_length(match stat.kind {
+    let length = match stat.kind {
         EntryKind::Directory => stat.cumulative_size,
         _ => stat.size,
-    });
+    };
+    invocation.out.set_length(length, length);
     let files = node.files();
     let output = &mut invocation.out;
     match level {

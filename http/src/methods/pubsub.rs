@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 
-use ipfs_kit_node::PubsubMessage;
+use ipfs_kit_node::{PubsubMessage, parse_peer};
 use ipfs_kit_node::cid::{Base, decode_multibase, encode_multibase};
 use serde::Serialize;
 
 use super::swarm::Lines;
 use super::whole;
-use crate::command::{Argument, Command, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -20,7 +20,7 @@ pub const COMMAND: Command = Command {
     tagline: "An experimental publish-subscribe system on ipfs",
     about: "To enable it, set 'Pubsub.Enabled' config to true, or start the daemon with\n\
             --enable-pubsub-experiment.",
-    subcommands: &[&PUB, &SUB, &LS, &PEERS],
+    subcommands: &[&PUB, &SUB, &LS, &PEERS, &RESET],
     ..Command::EMPTY
 };
 
@@ -73,6 +73,19 @@ const PEERS: Command = Command {
     .optional()
     .in_multibase()],
     run: Some(Run::Node(peers)),
+    ..Command::EMPTY
+};
+
+const RESET: Command = Command {
+    name: "reset",
+    tagline: "Forget sequence numbers of publishers",
+    about: "Nothing is told to be removed: this node keeps no sequence numbers of publishers over the time\n\
+            in which it remembers messages (Pubsub.SeenMessagesTTL).",
+    options: &[Opt::text(
+        &["peer", "p"],
+        "Only reset state for this peer ID",
+    )],
+    run: Some(Run::Node(reset)),
     ..Command::EMPTY
 };
 
@@ -184,4 +197,22 @@ fn peers(invocation: &mut Invocation) -> Result<(), Failure> {
     strings.sort();
     Lines { strings }.emit(invocation)?;
     invocation.close(node)
+}
+
+#[derive(Debug, Serialize)]
+struct Reset {
+    deleted: u64,
+}
+
+impl Record for Reset {
+    const NAME: &'static str = "pubsubResetResult";
+}
+
+fn reset(invocation: &mut Invocation) -> Result<(), Failure> {
+    let peer = invocation.text("peer").filter(|peer| !peer.is_empty());
+    peer.map(|peer| parse_peer(&peer)).transpose()?;
+    invocation.out.emit(
+        || Reset { deleted: 0 },
+        |out| out.extend_from_slice(b"Reset validator state for 0 peer(s)\n"),
+    )
 }

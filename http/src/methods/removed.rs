@@ -1,6 +1,6 @@
 //! Commands that Kubo has removed: their clients are told what to use instead.
 
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
@@ -13,32 +13,10 @@ const fn command(name: &'static str, run: crate::command::Function) -> Command {
     }
 }
 
-/// `object`: all that is told of it is what to use.
-pub const OBJECT: Command = Command {
-    name: "object",
-    tagline: "Removed, use 'dag' or 'files' instead",
-    subcommands: &[
-        &command("data", object),
-        &command("get", object),
-        &command("links", object),
-        &command("new", object),
-        &command("put", object),
-        &command("stat", object),
-        &PATCH,
-    ],
-    ..Command::EMPTY
-};
-
-const PATCH: Command = Command {
-    name: "patch",
-    tagline: "Removed, use 'files' instead",
-    options: &[Opt::flag(&["allow-big-block"], "No effect")],
-    subcommands: &[
-        &command("append-data", object),
-        &command("set-data", object),
-    ],
-    ..Command::EMPTY
-};
+/// A command of `object` that is gone.
+pub const fn object(name: &'static str) -> Command {
+    command(name, no_object)
+}
 
 /// `dht`, but for what is left of it.
 pub const DHT: [Command; 5] = [
@@ -49,7 +27,7 @@ pub const DHT: [Command; 5] = [
     command("put", dht),
 ];
 
-fn object(_: &mut Invocation) -> Result<(), Failure> {
+fn no_object(_: &mut Invocation) -> Result<(), Failure> {
     Err(Failure::failed(
         "removed, use 'ipfs dag' or 'ipfs files' instead",
     ))

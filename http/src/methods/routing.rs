@@ -95,7 +95,8 @@ const PROVIDE: Command = Command {
     ..Command::EMPTY
 };
 
-const REPROVIDE: Command = Command {
+/// `ipfs-kit routing reprovide`
+pub const REPROVIDE: Command = Command {
     name: "reprovide",
     tagline: "Announce to the network everything that Provide.Strategy names, now",
     about: "Ends when that is done. Unlike Kubo's it also works by regions (Provide.DHT.SweepEnabled).",

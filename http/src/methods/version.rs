@@ -10,6 +10,8 @@ use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
 
+mod check;
+
 /// `ipfs-kit version`
 pub const COMMAND: Command = Command {
     name: "version",
@@ -21,7 +23,7 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["repo"], "Show repo version"),
         Opt::flag(&["all"], "Show all version information"),
     ],
-    subcommands: &[&DEPS],
+    subcommands: &[&check::COMMAND, &DEPS],
     run: Some(Run::Anywhere(run)),
     ..Command::EMPTY
 };

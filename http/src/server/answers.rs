@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::guard::EXPOSED;
 use super::reply::{Head, ReplyBody};
 use crate::failure::Failure;
+use crate::invocation::OFFLINE;
 use crate::output::{Encoding, go_json, xml};
 
 const STREAM_OUTPUT: HeaderName = HeaderName::from_static("x-stream-output");
@@ -49,12 +50,15 @@ pub fn plain(status: StatusCode, text: &str) -> Response<ReplyBody> {
 /// The response of a command that went well, or goes well so far.
 pub fn success(head: Head, body: ReplyBody, trailers: bool) -> Response<ReplyBody> {
     let mut response = Response::new(body);
+    if let Some((bytes, whole)) = head.length {
+        response.extensions_mut().insert(Length { bytes, whole });
+    }
     let headers = response.headers_mut();
     common(headers, head.media_type, trailers);
     let yes = HeaderValue::from_static("1");
     if head.raw {
         headers.insert(STREAM_OUTPUT, yes);
-        if let Some(length) = head.length {
+        if let Some((length, _)) = head.length {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
     } else if head.chunked {
@@ -120,7 +124,45 @@ pub fn error(failure: &Failure, encoding: Encoding) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(body));
     *response.status_mut() = status;
     common(response.headers_mut(), media_type, false);
+    response.extensions_mut().insert(Cause::of(failure));
     response
+}
+
+/// What kind of failure a response tells, for faces that have more kinds than Kubo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The request is wrong.
+    Request,
+    /// Something is not there.
+    Missing,
+    /// It did not come in time.
+    Time,
+    /// There is no network.
+    Offline,
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    /// The kind of this failure.
+    pub fn of(failure: &Failure) -> Cause {
+        match failure {
+            Failure::Usage(_) | Failure::Help => Cause::Request,
+            Failure::Missing(_) => Cause::Missing,
+            Failure::TimedOut | Failure::Late(_) => Cause::Time,
+            Failure::Failed(text) if text == OFFLINE => Cause::Offline,
+            _ => Cause::Other,
+        }
+    }
+}
+
+/// Of how many bytes a response has a part, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// What there is.
+    pub bytes: u64,
+    /// What there would be without limits.
+    pub whole: u64,
 }
 
 #[cfg(test)]

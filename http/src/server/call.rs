@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{error, not_found, plain, success};
 use super::body::RequestBody;
-use super::guard::{Door, Place};
+use super::guard::{Door, Face, Place};
 use super::host::RpcHost;
 use super::parse::{self, Call, Refusal};
 use super::reply::{self, Head, Message, Notes, Outlet, ReplyBody, ReplySink};
 use super::request_id::RequestId;
 use super::running::{Running, Stops};
 use super::service::Service;
-use super::upload::{self, Upload};
+use super::upload::{self, Parts, Upload};
 use super::waiting::Waiting;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -50,25 +50,70 @@ pub async fn call(
         }
     };
     let asked = Asked(call.request.name().into());
-    let mut response = admit(service, call, request, boundary, door).await;
+    // The owner's own pipes may take their time.
+    let waiting = Arc::clone(request.body().waiting());
+    let waiting = (door.place != Place::OwnSocket).then_some(waiting);
+    let came = Came {
+        id: request.extensions().get::<RequestId>().cloned(),
+        terminal: request.headers().contains_key(TERMINAL),
+        trailers: takes_trailers(&request),
+        both_names: door.face == Face::Seed,
+        waiting,
+        parts: boundary.map(|boundary| Parts::of(request.into_body(), &boundary)),
+    };
+    let mut response = match admit(service, call, came).await {
+        Ok(started) => started.respond().await,
+        Err(refusal) => refusal,
+    };
     response.extensions_mut().insert(asked);
     response
 }
 
-async fn admit(
+/// What comes with a call.
+pub struct Came {
+    /// The request's id.
+    pub id: Option<RequestId>,
+    /// Whether the output is read by people.
+    pub terminal: bool,
+    /// Whether the client takes trailers.
+    pub trailers: bool,
+    /// Whether records have the names of the Python kit, too.
+    pub both_names: bool,
+    /// How long the client has been waited for; `None` for who may take any time.
+    pub waiting: Option<Arc<Waiting>>,
+    /// Files.
+    pub parts: Option<Parts>,
+}
+
+/// A command that runs.
+pub struct Started {
+    /// What it sends.
+    pub pieces: mpsc::Receiver<Message>,
+    /// The head of a result that is empty.
+    pub head: Head,
+    /// Cancels it when it is dropped.
+    pub running: Running,
+    /// Whether the client takes trailers.
+    pub trailers: bool,
+    /// How long the client has been waited for.
+    pub waiting: Option<Arc<Waiting>>,
+    encoding: Encoding,
+}
+
+/// Starts a command, if there is room.
+///
+/// # Errors
+/// 429.
+#[expect(clippy::result_large_err, reason = "it is the answer")]
+pub async fn admit(
     service: &Service,
     call: Call,
-    request: Request<RequestBody>,
-    boundary: Option<String>,
-    door: Door,
-) -> Response<ReplyBody> {
-    let Some(permit) = room(service).await else {
-        return busy(Duration::from_secs(1));
-    };
-    // The owner's own pipes may take their time.
-    let waiting = Arc::clone(request.body().waiting());
-    let waiting = (door.place != Place::OwnSocket).then_some(waiting);
-    run(service, call, request, boundary, waiting, permit).await
+    came: Came,
+) -> Result<Started, Response<ReplyBody>> {
+    match room(service).await {
+        Some(permit) => Ok(start(service, call, came, permit)),
+        None => Err(busy(Duration::from_secs(1))),
+    }
 }
 
 /// 429: try again after a while.
@@ -93,14 +138,7 @@ async fn room(service: &Service) -> Option<OwnedSemaphorePermit> {
     freed.await.ok()?.ok()
 }
 
-async fn run(
-    service: &Service,
-    call: Call,
-    request: Request<RequestBody>,
-    boundary: Option<String>,
-    waiting: Option<Arc<Waiting>>,
-    permit: OwnedSemaphorePermit,
-) -> Response<ReplyBody> {
+fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit) -> Started {
     let token = CancelToken::new();
     let deadline = call
         .timeout
@@ -111,19 +149,16 @@ async fn run(
     let stops = Stops {
         work: token.clone(),
         io: io.clone(),
-        waiting: waiting.clone(),
+        waiting: came.waiting.clone(),
     };
     let running = service.running().enter(stops, Some(watched));
-    let id = request.extensions().get::<RequestId>().cloned();
-    let terminal = request.headers().contains_key(TERMINAL);
-    let trailers = takes_trailers(&request);
-    let upload = boundary.map(|boundary| {
+    let upload = came.parts.map(|parts| {
         let (io, time) = (io.clone(), call.timeout.unwrap_or(Duration::MAX));
         // The command notices its end by itself, unless it waits for input.
         let stop = async move {
             let _ = tokio::time::timeout(time, io.cancelled()).await;
         };
-        let (upload, read) = Upload::new(request.into_body(), boundary, stop);
+        let (upload, read) = Upload::new(parts, stop);
         tokio::spawn(read);
         upload
     });
@@ -133,6 +168,7 @@ async fn run(
     let (send, pieces) = mpsc::channel(reply::QUEUE);
     let outlet = Outlet::new(send, io);
     let service = service.clone();
+    let (id, terminal, both_names) = (came.id, came.terminal, came.both_names);
     tokio::task::spawn_blocking(move || {
         // Whatever is logged in here belongs to the request.
         let _span = id.as_ref().map(|id| id.span(command.name).entered());
@@ -150,12 +186,19 @@ async fn run(
             observed: Arc::clone(service.observed()),
             stop: service.stopper(),
         };
-        let end = execute(call, host, sink);
+        let end = execute(call, host, sink, both_names);
         // Who asked may be gone; then nobody wants to know.
         let _ = outlet.send(Message::End(end, notes.take()));
         drop(permit);
     });
-    respond(pieces, head, encoding, running, trailers, waiting).await
+    Started {
+        pieces,
+        head,
+        running,
+        trailers: came.trailers,
+        waiting: came.waiting,
+        encoding,
+    }
 }
 
 fn takes_trailers(request: &Request<RequestBody>) -> bool {
@@ -166,40 +209,45 @@ fn takes_trailers(request: &Request<RequestBody>) -> bool {
             .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Waits for the first that a command sends, which decides what kind of response it is.
-async fn respond(
-    mut pieces: mpsc::Receiver<Message>,
-    head: Head,
-    encoding: Encoding,
-    running: Running,
-    trailers: bool,
-    waiting: Option<Arc<Waiting>>,
-) -> Response<ReplyBody> {
-    match pieces.recv().await {
-        Some(Message::Head(head)) => {
-            let body = ReplyBody::stream(pieces, trailers, waiting, Box::new(running));
-            success(head, body, trailers)
+impl Started {
+    /// Waits for the first that a command sends, which decides what kind of response it is.
+    async fn respond(self) -> Response<ReplyBody> {
+        let Started {
+            mut pieces,
+            head,
+            running,
+            trailers,
+            waiting,
+            encoding,
+        } = self;
+        match pieces.recv().await {
+            Some(Message::Head(head)) => {
+                let body = ReplyBody::stream(pieces, trailers, waiting, Box::new(running));
+                success(head, body, trailers)
+            }
+            Some(Message::End(Ok(()), notes)) if notes.is_empty() => {
+                // A result of no records is a list of them.
+                let head = Head {
+                    chunked: true,
+                    ..head
+                };
+                success(head, ReplyBody::whole(""), trailers)
+            }
+            // Nothing was sent yet, so an error can be told as one; notes need trailers.
+            Some(Message::End(Err(failure), notes))
+                if (notes.is_empty() || !trailers) && !negative(&failure) =>
+            {
+                error(&failure, encoding)
+            }
+            Some(Message::End(end, notes)) => {
+                // Only trailers can tell of notes.
+                let body = ReplyBody::ended(end, notes, trailers);
+                success(head, body, trailers)
+            }
+            Some(Message::Data(_)) | None => {
+                error(&Failure::failed("the command broke off"), encoding)
+            }
         }
-        Some(Message::End(Ok(()), notes)) if notes.is_empty() => {
-            // A result of no records is a list of them.
-            let head = Head {
-                chunked: true,
-                ..head
-            };
-            success(head, ReplyBody::whole(""), trailers)
-        }
-        // Nothing was sent yet, so an error can be told as one; notes need trailers.
-        Some(Message::End(Err(failure), notes))
-            if (notes.is_empty() || !trailers) && !negative(&failure) =>
-        {
-            error(&failure, encoding)
-        }
-        Some(Message::End(end, notes)) => {
-            // Only trailers can tell of notes.
-            let body = ReplyBody::ended(end, notes, trailers);
-            success(head, body, trailers)
-        }
-        Some(Message::Data(_)) | None => error(&Failure::failed("the command broke off"), encoding),
     }
 }
 
@@ -208,14 +256,14 @@ fn negative(failure: &Failure) -> bool {
 }
 
 /// Runs a command in this thread.
-fn execute(call: Call, host: RpcHost, sink: ReplySink) -> Result<(), Failure> {
+fn execute(call: Call, host: RpcHost, sink: ReplySink, both_names: bool) -> Result<(), Failure> {
     let command = call.request.command();
     let Some(function) = command.run.and_then(crate::command::Run::function) else {
         // A group by itself: Kubo answers with nothing.
         return Ok(());
     };
     let cancel = host.cancel.clone();
-    let out = Output::new(call.request.common.encoding, Box::new(sink));
+    let out = Output::new(call.request.common.encoding, Box::new(sink)).with_both_names(both_names);
     let mut invocation = Invocation::new(call.request, Box::new(host), out);
     let result = function(&mut invocation);
     // What was emitted before a failure is true and belongs to the output.
@@ -231,7 +279,7 @@ fn execute(call: Call, host: RpcHost, sink: ReplySink) -> Result<(), Failure> {
 }
 
 /// The boundary of a multipart body.
-fn boundary(headers: &HeaderMap) -> Option<String> {
+pub fn boundary(headers: &HeaderMap) -> Option<String> {
     let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let (kind, _) = media_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {

@@ -60,6 +60,14 @@ impl Form {
         }
     }
 
+    /// A body of which nothing is left.
+    pub fn ended() -> Form {
+        Form {
+            state: State::End,
+            ..Form::new("")
+        }
+    }
+
     /// Takes the next piece and tells what is in it.
     ///
     /// # Errors

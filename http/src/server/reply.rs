@@ -54,8 +54,8 @@ pub struct Head {
     pub chunked: bool,
     /// Bytes as they are.
     pub raw: bool,
-    /// How many of them.
-    pub length: Option<u64>,
+    /// How many of them, and of how many they are a part.
+    pub length: Option<(u64, u64)>,
 }
 
 impl Head {
@@ -194,8 +194,8 @@ impl Sink for ReplySink {
         self.head.media_type = media_type;
     }
 
-    fn set_length(&mut self, bytes: u64) {
-        self.head.length = Some(bytes);
+    fn set_length(&mut self, bytes: u64, whole: u64) {
+        self.head.length = Some((bytes, whole));
     }
 
     fn is_terminal(&self) -> bool {
@@ -250,6 +250,12 @@ impl ReplyBody {
             waiting: None,
             _guard: None,
         }
+    }
+
+    /// What there is of a body that is all there.
+    pub fn text(&self) -> Option<&[u8]> {
+        let whole = self.pieces.is_none() && self.end.is_none();
+        self.first.as_deref().filter(|_| whole)
     }
 
     /// A body that is nothing but its end.

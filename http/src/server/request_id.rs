@@ -9,6 +9,9 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 /// The header with the id, of a request and of its answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The same by the name that the Python kit has for it.
+pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
 /// Longest id that is taken from a client, in bytes.
 const LENGTH_MAX: usize = 128;
 
@@ -20,7 +23,10 @@ impl RequestId {
     /// The id that a request brings, if it is one: letters, digits, `-`, `_`, `.`, so that it can be written
     /// anywhere; else a new one.
     pub fn of(headers: &HeaderMap) -> RequestId {
-        let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        let given = headers
+            .get(REQUEST_ID)
+            .or_else(|| headers.get(CORRELATION_ID));
+        let given = given.and_then(|id| id.to_str().ok());
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         match given {
             Some(id) if (1..=LENGTH_MAX).contains(&id.len()) && id.bytes().all(plain) => {
@@ -38,6 +44,11 @@ impl RequestId {
         let process = *PROCESS.get_or_init(|| RandomState::new().hash_one(0));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         RequestId(format!("{process:016x}-{number:x}").into())
+    }
+
+    /// As text.
+    pub fn text(&self) -> &str {
+        &self.0
     }
 
     /// As the value of a header.

@@ -35,6 +35,8 @@ pub enum Methods {
     Get,
     /// `POST`, and `GET` for methods that only read.
     PostOrRead,
+    /// `GET`, `HEAD` and `POST`, for what changes nothing.
+    GetOrPost,
 }
 
 /// What serves a route.
@@ -77,10 +79,30 @@ const SEED: &[Route] = &[
         open: false,
         serve: Serve::Methods,
     },
-    Route::page("/version", pages::version),
+    Route {
+        path: "/api/v0/cat",
+        methods: Methods::PostOrRead,
+        open: false,
+        serve: Serve::Page(seed::cat),
+    },
+    Route {
+        path: seed::CLUSTER,
+        methods: Methods::GetOrPost,
+        open: false,
+        serve: Serve::Page(seed::cluster),
+    },
+    Route::change(seed::CALL, seed::call),
+    Route::change(seed::UPLOAD, seed::upload),
+    Route::page(seed::DOWNLOAD, seed::download),
     Route::page("/api/config", seed::config),
     Route::page("/api/methods", seed::methods),
-    Route::page(seed::DOWNLOAD, seed::download),
+    Route::page("/version", pages::version),
+    Route::page("/metrics", pages::metrics),
+    Route::page("/openapi.json", seed::openapi),
+    Route::page(seed::DOCS, seed::docs),
+    Route::page(seed::DOCS_FILES, seed::docs_files),
+    Route::open("/health", seed::health),
+    Route::open("/ready", pages::ready),
 ];
 
 impl Route {
@@ -88,6 +110,14 @@ impl Route {
     const fn open(path: &'static str, page: Page) -> Route {
         Route {
             open: true,
+            ..Route::page(path, page)
+        }
+    }
+
+    /// A page that may change something.
+    const fn change(path: &'static str, page: Page) -> Route {
+        Route {
+            methods: Methods::Post,
             ..Route::page(path, page)
         }
     }
@@ -111,6 +141,7 @@ impl Methods {
                 method == Method::POST || method == Method::GET && reads::is_read(path)
             }
             Methods::Post => method == Method::POST,
+            Methods::GetOrPost => Methods::Get.have(method, path) || method == Method::POST,
             Methods::Get => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -121,6 +152,7 @@ impl Methods {
             Methods::Post => "OPTIONS, POST",
             Methods::PostOrRead => "GET, OPTIONS, POST",
             Methods::Get => "GET, HEAD, OPTIONS",
+            Methods::GetOrPost => "GET, HEAD, OPTIONS, POST",
         }
     }
 }
@@ -157,6 +189,24 @@ mod tests {
             "/API/v0/id",
         ] {
             assert_eq!(found(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn the_document_of_a_port_has_all_its_routes() {
+        let document = seed::document();
+        let paths = document["paths"].as_object().unwrap();
+        for route in SEED {
+            let told = paths.keys().any(|path| match route.path.strip_suffix('/') {
+                Some(_) => path.starts_with(route.path),
+                None => path == route.path,
+            });
+            let page = route.path.starts_with(seed::DOCS) || route.path == "/openapi.json";
+            assert!(
+                told || page || route.path == seed::CLUSTER,
+                "{}",
+                route.path
+            );
         }
     }
 

@@ -1,26 +1,50 @@
-//! Pages of the port of `serve`, as the Python kit had them.
+//! Routes of the port of `serve`, as the Python kit had them.
+
+mod call;
+mod cluster;
+mod docs;
+mod download;
+mod names;
+mod range;
+mod refusal;
+mod result;
+mod upload;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use ipfs_kit_node::Cid;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answers::plain;
+pub use call::{CALL, call};
+pub use cluster::{CLUSTER, cluster};
+#[cfg(test)]
+pub use docs::document;
+pub use docs::{DOCS, FILES as DOCS_FILES, files as docs_files, openapi, page as docs};
+pub use download::{DOWNLOAD, download};
+pub use refusal::shape;
+pub use upload::{UPLOAD, upload};
+
 use super::body::RequestBody;
-use super::call;
-use super::guard::{Door, Face, Place};
 use super::reply::ReplyBody;
 use super::route::Answer;
 use super::service::Service;
-use crate::client::{escape, unescape};
-use crate::command::Command;
-use crate::methods::{ROOT, version};
+use crate::documents::Method;
+use crate::methods::version;
+use crate::observed::Condition;
 
-/// Where downloads are.
-pub const DOWNLOAD: &str = "/api/download/";
+/// Content, whole or a part.
+pub fn cat(service: Service, request: Request<RequestBody>) -> Answer {
+    async move { range::cat(&service, request).await }.boxed()
+}
+
+/// `/health`: the process lives, and whether it does what it is for.
+pub fn health(service: Service, _: Request<RequestBody>) -> Answer {
+    let ready = service.observed().condition() == Condition::Ready;
+    let body = json!({"status": "ok", "version": version::VERSION, "ready": ready});
+    now(json_response(StatusCode::OK, &body))
+}
 
 /// `/api/config`: what this node is.
 pub fn config(service: Service, _: Request<RequestBody>) -> Answer {
@@ -52,105 +76,15 @@ struct MethodInfo {
 
 /// `/api/methods`: the table.
 pub fn methods(_: Service, _: Request<RequestBody>) -> Answer {
-    let mut found = Vec::new();
-    collect(&ROOT, "", &mut found);
+    let found: Vec<MethodInfo> = Method::all()
+        .into_iter()
+        .map(|method| MethodInfo {
+            name: method.words.join("/"),
+            doc: method.command.tagline,
+            r#type: "method",
+        })
+        .collect();
     now(json_response(StatusCode::OK, &json!({ "methods": found })))
-}
-
-fn collect(command: &'static Command, path: &str, found: &mut Vec<MethodInfo>) {
-    for sub in command.subcommands {
-        let path = match path {
-            "" => sub.name.to_owned(),
-            path => format!("{path}/{}", sub.name),
-        };
-        if sub.run.is_some_and(|run| run.function().is_some()) {
-            found.push(MethodInfo {
-                name: path.clone(),
-                doc: sub.tagline,
-                r#type: "method",
-            });
-        }
-        collect(sub, &path, found);
-    }
-}
-
-/// `/api/download/CID?filename=NAME`: a file to be saved.
-pub fn download(service: Service, request: Request<RequestBody>) -> Answer {
-    async move {
-        let rest = request.uri().path().strip_prefix(DOWNLOAD);
-        let rest = rest.map(str::to_owned).unwrap_or_default();
-        let first = rest.split('/').next().unwrap_or_default();
-        if first.parse::<Cid>().is_err() {
-            return refusal(
-                StatusCode::BAD_REQUEST,
-                "ValueError",
-                "no CID follows /api/download/",
-            );
-        }
-        let name = file_name(request.uri().query().unwrap_or_default(), &rest);
-        let target = format!(
-            "/api/v0/cat?arg={}",
-            escape(format!("/ipfs/{}", unescape(&rest)))
-        );
-        let Ok(target) = target.parse::<Uri>() else {
-            return refusal(
-                StatusCode::BAD_REQUEST,
-                "ValueError",
-                "the path is too long",
-            );
-        };
-        let (mut parts, body) = request.into_parts();
-        let head = parts.method == Method::HEAD;
-        parts.uri = target;
-        parts.headers.remove(CONTENT_TYPE);
-        if head {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "405 - Method Not Allowed");
-        }
-        let door = Door {
-            face: Face::Seed,
-            place: Place::Unix,
-        };
-        let mut response = call::call(&service, Request::from_parts(parts, body), door).await;
-        if response.status() == StatusCode::OK {
-            let disposition = format!("attachment; filename*=UTF-8''{}", escape(&name));
-            let headers = response.headers_mut();
-            headers.insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/octet-stream"),
-            );
-            if let Ok(value) = disposition.parse() {
-                headers.insert(CONTENT_DISPOSITION, value);
-            }
-        }
-        response
-    }
-    .boxed()
-}
-
-/// The name to save under.
-fn file_name(query: &str, path: &str) -> String {
-    let given = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == "filename");
-    let text = match given {
-        Some((_, text)) if !text.is_empty() => text.replace('+', "%20"),
-        _ => path.rsplit('/').next().unwrap_or_default().to_owned(),
-    };
-    let name = unescape(&text);
-    // A name, and no way out of the folder it is saved in.
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    name.chars().filter(|c| !c.is_control()).collect()
-}
-
-fn refusal(status: StatusCode, kind: &str, error: &str) -> Response<ReplyBody> {
-    let body = json!({
-        "success": false,
-        "error": error,
-        "error_type": kind,
-        "status_code": status.as_u16(),
-    });
-    json_response(status, &body)
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<ReplyBody> {
@@ -163,21 +97,4 @@ fn json_response(status: StatusCode, body: &Value) -> Response<ReplyBody> {
 
 fn now(response: Response<ReplyBody>) -> BoxFuture<'static, Response<ReplyBody>> {
     async { response }.boxed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn downloads_are_named() {
-        assert_eq!(file_name("", "bafy/a/b%20c"), "b c");
-        assert_eq!(file_name("x=1&filename=a+b.txt", "bafy"), "a b.txt");
-        assert_eq!(
-            file_name("filename=..%2f..%2fetc%2fpasswd", "bafy"),
-            "passwd"
-        );
-        assert_eq!(file_name("filename=a%0d%0ab", "bafy"), "ab");
-        assert_eq!(file_name("filename=", "bafy"), "bafy");
-    }
 }

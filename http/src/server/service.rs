@@ -8,7 +8,7 @@ use hyper::header::{ALLOW, HeaderName, HeaderValue, ORIGIN, SERVER, WWW_AUTHENTI
 use hyper::{Request, Response, StatusCode};
 use ipfs_kit_node::Node;
 use ipfs_kit_node::tokens::{Token, seconds};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answers::{no_content, not_found, plain};
 use super::body::RequestBody;
@@ -16,14 +16,18 @@ use super::call::{self, busy};
 use super::guard::{self, Door, Face, Policy, Rates, Secrets, Verdict};
 use super::limits::Limits;
 use super::reply::ReplyBody;
-use super::request_id::{REQUEST_ID, RequestId};
+use super::request_id::{CORRELATION_ID, REQUEST_ID, RequestId};
 use super::route::{self, Route, Serve};
 use super::running::Registry;
+use super::seed;
 use crate::methods::id;
 use crate::observed::{Asked, Observed, UNKNOWN};
 
 /// Longest sum of a request's headers, in bytes, its address apart.
 const MAX_HEADERS: usize = 16 << 10;
+
+/// Bodies that are held whole, at a time.
+const LONG_BODIES: usize = 16;
 
 const FOREIGN_HOST: &str = "403 - Forbidden: this is no name of the node. Use one of its addresses, or add \
                             the name to API.AllowedHosts of its configuration";
@@ -48,6 +52,7 @@ struct Shared {
     rates: Rates,
     limits: Limits,
     room: Arc<Semaphore>,
+    long_bodies: Arc<Semaphore>,
     running: Arc<Registry>,
     observed: Arc<Observed>,
     stop: Stop,
@@ -63,6 +68,7 @@ impl Service {
                 rates: Rates::default(),
                 limits,
                 room: Arc::new(Semaphore::new(limits.commands)),
+                long_bodies: Arc::new(Semaphore::new(LONG_BODIES)),
                 running: Arc::default(),
                 observed: Observed::new(),
                 stop,
@@ -83,6 +89,15 @@ impl Service {
     /// Room for commands.
     pub fn room(&self) -> &Arc<Semaphore> {
         &self.shared.room
+    }
+
+    /// Room for a body that has to be held whole.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn long_bodies(&self) -> Result<OwnedSemaphorePermit, ()> {
+        let room = Arc::clone(&self.shared.long_bodies);
+        room.try_acquire_owned().map_err(drop)
     }
 
     /// The commands that run.
@@ -113,7 +128,11 @@ impl Service {
             .filter(|_| !preflight)
             .cloned();
         let method = request.method().clone();
+        let kit = door.face == Face::Seed && !request.uri().path().starts_with("/api/v0/");
         let mut response = self.judge(request, door).await;
+        if kit {
+            response = seed::shape(response);
+        }
         let asked = response.extensions_mut().remove::<Asked>();
         let name = asked.map_or(UNKNOWN.into(), |Asked(name)| name);
         let status = response.status().as_u16();
@@ -126,6 +145,9 @@ impl Service {
         }
         headers.insert(SERVER, HeaderValue::from_static(id::AGENT));
         headers.insert(REQUEST_ID, id.header());
+        if door.face == Face::Seed {
+            headers.insert(CORRELATION_ID, id.header());
+        }
         let origins = &policy.origins;
         origins.mark(&method, origin.as_ref(), door.place.port(), headers);
         response
@@ -168,8 +190,7 @@ impl Service {
             (Verdict::Pass(_) | Verdict::NotFound, _) => not_found(),
             (Verdict::Preflight, _) => {
                 let allow = route.map_or("", |route| route.methods.allow());
-                let port = door.place.port();
-                no_content(policy.origins.preflight(&parts.headers, port, allow))
+                no_content(policy.origins.preflight(&parts.headers, door, allow))
             }
             (Verdict::WrongMethod, _) => {
                 let mut response =
@@ -219,7 +240,9 @@ impl Service {
             Serve::Methods => call::call(self, request, door).await,
             Serve::Page(page) => {
                 let mut response = page(self.clone(), request).await;
-                response.extensions_mut().insert(Asked(route.path.into()));
+                let asked = response.extensions_mut();
+                // One that runs a method is counted with it.
+                asked.get_or_insert_with(|| Asked(route.path.into()));
                 response
             }
         }

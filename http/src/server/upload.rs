@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Body;
 use ipfs_kit_node::{EntryKind, StreamedEntry, TreeStream};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::form::{Event, Form};
+use super::form::{Event, Form, FormError};
 use crate::failure::Failure;
 use crate::host::{Input, Inputs};
 
@@ -28,6 +29,9 @@ const QUEUE: usize = 4;
 /// Most bytes that are read of a body that nobody wants, and how long.
 const REST: usize = 1 << 20;
 const REST_TIME: Duration = Duration::from_secs(2);
+
+/// What is said of a field behind a file: the command runs already.
+const LATE_FIELD: &str = "fields of the form have to come before the file";
 
 /// What the reading task hands on.
 enum Piece {
@@ -42,6 +46,61 @@ enum Piece {
 #[derive(Debug)]
 struct Part {
     entry: StreamedEntry,
+}
+
+/// Where the parts of an upload come from.
+pub struct Parts {
+    /// The body, or what has not been read of it.
+    body: UnsyncBoxBody<Bytes, io::Error>,
+    /// Cuts the body.
+    form: Form,
+    /// What has been cut already.
+    begun: Vec<Event>,
+    /// Whether all parts are files: another one has come too late.
+    files_only: bool,
+}
+
+impl Parts {
+    /// All of a body whose parts are told apart by `boundary`.
+    pub fn of<B>(body: B, boundary: &str) -> Parts
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
+    {
+        Parts {
+            body: body.boxed_unsync(),
+            form: Form::new(boundary),
+            begun: Vec::new(),
+            files_only: false,
+        }
+    }
+
+    /// The rest of a body of which the fields before the first file have been read.
+    pub fn rest<B>(body: B, form: Form, begun: Vec<Event>) -> Parts
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
+    {
+        Parts {
+            body: body.boxed_unsync(),
+            form,
+            begun,
+            files_only: true,
+        }
+    }
+
+    /// Files without names that are there already.
+    pub fn ready(contents: Vec<Bytes>) -> Parts {
+        let head = || Event::Part(Bytes::from_static(b"Content-Disposition: form-data"));
+        let parts = contents.into_iter();
+        let begun = parts.flat_map(|content| [head(), Event::Data(content)]);
+        Parts {
+            body: http_body_util::Empty::new()
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+            form: Form::ended(),
+            begun: begun.collect(),
+            files_only: false,
+        }
+    }
 }
 
 /// The parts of a body, for the command.
@@ -62,17 +121,12 @@ struct Queue {
 }
 
 impl Upload {
-    /// Starts reading `body`, whose parts are told apart by `boundary`. The second part of the answer is
-    /// the work to be done, which ends when the body or the command does.
-    pub fn new<B>(
-        mut body: B,
-        boundary: String,
+    /// Starts reading `parts`. The second part of the answer is the work to be done, which ends when the body
+    /// or the command does.
+    pub fn new(
+        mut parts: Parts,
         stop: impl Future<Output = ()> + Send + 'static,
-    ) -> (Upload, impl Future<Output = ()> + Send + 'static)
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: std::fmt::Display + Send,
-    {
+    ) -> (Upload, impl Future<Output = ()> + Send + 'static) {
         let (send, pieces) = mpsc::channel(QUEUE);
         let upload = Upload {
             queue: Arc::new(Mutex::new(Queue {
@@ -85,7 +139,7 @@ impl Upload {
         };
         let read = async move {
             tokio::select! {
-                cut = cut(&mut body, &boundary, &send) => {
+                cut = cut(&mut parts, &send) => {
                     if let Err(reason) = cut {
                         // The command may have ended already; then nobody wants to know.
                         let _ = send.send(Piece::Failed(reason)).await;
@@ -94,7 +148,7 @@ impl Upload {
                 () = stop => {}
             }
             drop(send);
-            discard(body).await;
+            discard(parts.body).await;
         };
         (upload, read)
     }
@@ -253,27 +307,15 @@ where
 }
 
 /// Cuts a body into parts.
-async fn cut<B>(body: &mut B, boundary: &str, send: &mpsc::Sender<Piece>) -> Result<(), String>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display + Send,
-{
-    let mut form = Form::new(boundary);
-    let mut events = Vec::new();
+async fn cut(parts: &mut Parts, send: &mpsc::Sender<Piece>) -> Result<(), String> {
+    let mut events = std::mem::take(&mut parts.begun);
+    let mut pushed = Ok(());
     loop {
-        let Some(frame) = body.frame().await else {
-            form.finish().map_err(|error| error.to_string())?;
-            // The command may not have waited for the end.
-            let _ = send.send(Piece::End).await;
-            return Ok(());
-        };
-        let frame = frame.map_err(|error| error.to_string())?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        let pushed = form.push(data, &mut |event| events.push(event));
         for event in events.drain(..) {
             let piece = match event {
+                Event::Part(head) if parts.files_only && field(&head).is_some() => {
+                    return Err(LATE_FIELD.to_owned());
+                }
                 Event::Part(head) => Piece::Part(Part {
                     entry: entry(&head),
                 }),
@@ -283,20 +325,43 @@ where
                 return Ok(());
             }
         }
-        pushed.map_err(|error| error.to_string())?;
+        pushed.map_err(|error: FormError| error.to_string())?;
+        let Some(frame) = parts.body.frame().await else {
+            parts.form.finish().map_err(|error| error.to_string())?;
+            // The command may not have waited for the end.
+            let _ = send.send(Piece::End).await;
+            return Ok(());
+        };
+        let frame = frame.map_err(|error| error.to_string())?;
+        let Ok(data) = frame.into_data() else {
+            pushed = Ok(());
+            continue;
+        };
+        pushed = parts.form.push(data, &mut |event| events.push(event));
     }
+}
+
+/// The name of a part that is a field and no file.
+pub fn field(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let disposition = header(&head, "content-disposition");
+    match parameter(disposition, "filename") {
+        Some(_) => None,
+        None => parameter(disposition, "name"),
+    }
+}
+
+fn header<'a>(head: &'a str, wanted: &str) -> &'a str {
+    let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+    found.map_or("", |(_, value)| value.trim())
 }
 
 /// What the head of a part says.
 fn entry(head: &[u8]) -> StreamedEntry {
     let head = String::from_utf8_lossy(head);
-    let text = |wanted: &str| {
-        let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-        let found = lines.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
-        found.map_or("", |(_, value)| value.trim())
-    };
-    let disposition = text("content-disposition");
-    let media_type = text("content-type");
+    let disposition = header(&head, "content-disposition");
+    let media_type = header(&head, "content-type");
     let name = parameter(disposition, "name").unwrap_or_default();
     let path = parameter(disposition, "filename").unwrap_or_default();
     let query = name.split_once('?').map_or("", |(_, query)| query);

@@ -2,6 +2,7 @@
 
 mod car;
 mod ipld;
+mod patch;
 mod stat;
 
 use std::io::{Read, Write};
@@ -10,6 +11,8 @@ use ipfs_kit_blockstore::cid::Cid;
 
 use crate::error::{Emit, Error, Result};
 use crate::node::Node;
+
+pub use patch::{DagChange, PatchError, PatchOptions};
 
 /// Verbs on IPLD nodes, from [`Node::dag`].
 pub struct Dag<'a> {
@@ -143,6 +146,37 @@ impl Dag<'_> {
     /// Follows a path as far as blocks go.
     pub fn resolve(&self, path: &str) -> Result<DagResolved> {
         self.node.resolve_partial(path)
+    }
+
+    /// The DAG below `root` with a link more, which is named by the path `name` and leads to `child`. A link of that
+    /// name is replaced. Durable on return.
+    ///
+    /// # Errors
+    /// [`PatchError`], [`Error::BlockTooBig`].
+    pub fn add_link(
+        &self,
+        root: &str,
+        name: &str,
+        child: &str,
+        options: PatchOptions,
+    ) -> Result<Cid> {
+        patch::add_link(self.node, root, name, child, options)
+    }
+
+    /// The DAG below `root` without the link that the path `name` leads to. Durable on return.
+    ///
+    /// # Errors
+    /// [`PatchError`], [`Error::BlockTooBig`].
+    pub fn remove_link(&self, root: &str, name: &str, options: PatchOptions) -> Result<Cid> {
+        patch::remove_link(self.node, root, name, options)
+    }
+
+    /// How the second DAG differs from the first, link by link.
+    ///
+    /// # Errors
+    /// [`PatchError::TooMany`]; a block that is not there.
+    pub fn diff(&self, before: &str, after: &str) -> Result<Vec<DagChange>> {
+        patch::diff(self.node, before, after)
     }
 
     /// Walks the DAGs and adds up their blocks; `emit` gets the running report now and then.

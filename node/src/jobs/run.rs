@@ -24,6 +24,9 @@ const STOP_MAX: Duration = Duration::from_secs(1);
 /// Between two times that what a job fetched is made durable, so that a power cut costs little.
 const KEEP_EVERY: Duration = Duration::from_secs(15);
 
+/// Between two looks at whether a network has come that a job waits for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Jobs of one node.
 #[derive(Default)]
 pub(crate) struct JobsState {
@@ -38,6 +41,10 @@ struct Inner {
     runner: Option<Option<Handle>>,
     stopping: bool,
     queue: VecDeque<u64>,
+    /// Jobs that wait for the network.
+    waiting: Vec<u64>,
+    /// Whether somebody looks for the network on their behalf.
+    watched: bool,
     running: HashMap<u64, Running>,
     /// Threads.
     working: usize,
@@ -136,6 +143,7 @@ pub fn cancel(node: &Node, id: u64) -> Result<Job> {
     }
     let mut inner = node.jobs_state().inner.lock();
     inner.queue.retain(|queued| *queued != id);
+    inner.waiting.retain(|waiting| *waiting != id);
     if let Some(running) = inner.running.get(&id) {
         running.cancel.cancel();
     }
@@ -156,8 +164,14 @@ fn work(node: &Node) {
         .spawn(move || {
             let _entered = runtime.as_ref().map(Handle::enter);
             while let Some((id, running)) = next(&node) {
-                one(&node, id, &running);
-                node.jobs_state().inner.lock().running.remove(&id);
+                let waits = one(&node, id, &running);
+                let mut inner = node.jobs_state().inner.lock();
+                inner.running.remove(&id);
+                if waits {
+                    inner.waiting.push(id);
+                    drop(inner);
+                    watch(&node);
+                }
             }
         });
     match thread {
@@ -191,8 +205,8 @@ fn next(node: &Node) -> Option<(u64, Running)> {
     Some((id, running))
 }
 
-/// Works on one job until it ends or is to stop.
-fn one(node: &Node, id: u64, running: &Running) {
+/// Works on one job until it ends or is to stop. Whether it waits for the network.
+fn one(node: &Node, id: u64, running: &Running) -> bool {
     let begun = table::update(node.database(), id, |job| {
         let waits = !job.state.has_ended();
         if waits {
@@ -204,10 +218,10 @@ fn one(node: &Node, id: u64, running: &Running) {
     });
     let job = match begun {
         Ok(Some(job)) if !job.state.has_ended() => job,
-        Ok(_) => return,
+        Ok(_) => return false,
         Err(error) => {
             tracing::error!(job = id, %error, "a job cannot be begun");
-            return;
+            return false;
         }
     };
     tracing::info!(job = id, run = job.runs, "job begins");
@@ -220,9 +234,10 @@ fn one(node: &Node, id: u64, running: &Running) {
         let _ = keeper.join();
         outcome
     });
-    if let Err(error) = end(node, id, running, outcome) {
+    end(node, id, running, outcome).unwrap_or_else(|error| {
         tracing::error!(job = id, %error, "the end of a job cannot be kept");
-    }
+        false
+    })
 }
 
 fn run(node: &Node, job: &Job, running: &Running) -> Result<Vec<String>> {
@@ -245,10 +260,11 @@ fn run(node: &Node, job: &Job, running: &Running) -> Result<Vec<String>> {
     }
 }
 
-/// Writes down how a job ended, unless somebody cancelled it meanwhile.
-fn end(node: &Node, id: u64, running: &Running, outcome: Result<Vec<String>>) -> Result<()> {
+/// Writes down how a job ended, unless somebody cancelled it meanwhile. Whether it waits for the network.
+fn end(node: &Node, id: u64, running: &Running, outcome: Result<Vec<String>>) -> Result<bool> {
     let stopping = node.jobs_state().inner.lock().stopping;
     let progress = running.meter.read(Instant::now());
+    let alone = matches!(&outcome, Err(error) if !stopping && is_alone(node, error));
     let job = table::update(node.database(), id, |job| {
         job.progress = JobProgress {
             rate: 0.0,
@@ -267,7 +283,7 @@ fn end(node: &Node, id: u64, running: &Running, outcome: Result<Vec<String>>) ->
                 job.reason = Some("goes on when the daemon runs again".to_owned());
             }
             // Without a network a missing block may be there tomorrow.
-            Err(error @ (Error::NotFound(_) | Error::NeedsNetwork(_))) if !node.is_online() => {
+            Err(error) if alone => {
                 job.state = JobState::Queued;
                 job.reason = Some(format!("waits for the network: {error}"));
             }
@@ -284,8 +300,61 @@ fn end(node: &Node, id: u64, running: &Running, outcome: Result<Vec<String>>) ->
     if let Some(job) = job {
         let (state, reason) = (job.state, job.reason.unwrap_or_default());
         tracing::info!(job = id, ?state, reason, "job ends");
+        return Ok(alone && !state.has_ended());
     }
-    Ok(())
+    Ok(false)
+}
+
+/// Whether a job failed because there is nobody to ask.
+fn is_alone(node: &Node, error: &Error) -> bool {
+    match error {
+        Error::NotFound(_) | Error::NeedsNetwork(_) => !node.is_online(),
+        Error::NotFetched { .. } | Error::Name(_) | Error::Net(_) => {
+            let runtime = Handle::try_current();
+            runtime.is_ok_and(|runtime| !runtime.block_on(has_company(node)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether there is somebody to ask.
+async fn has_company(node: &Node) -> bool {
+    match node.peers() {
+        Ok(peers) => peers.list().await.is_ok_and(|peers| !peers.is_empty()),
+        Err(_) => false,
+    }
+}
+
+/// Looks for the network until it is there; then the jobs that wait for it go on. Without a runtime there never
+/// is one.
+fn watch(node: &Node) {
+    let mut inner = node.jobs_state().inner.lock();
+    let Some(Some(runtime)) = inner.runner.clone() else {
+        return;
+    };
+    if std::mem::replace(&mut inner.watched, true) {
+        return;
+    }
+    // It keeps nothing open.
+    let weak = node.weak();
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(node) = Node::upgrade(&weak, CancelToken::new()) else {
+                return;
+            };
+            let there = has_company(&node).await;
+            let mut inner = node.jobs_state().inner.lock();
+            if inner.stopping || inner.waiting.is_empty() || there {
+                inner.watched = false;
+                let waiting = std::mem::take(&mut inner.waiting);
+                inner.queue.extend(&waiting);
+                drop(inner);
+                waiting.iter().for_each(|_| work(&node));
+                return;
+            }
+        }
+    });
 }
 
 /// Set when a job is over.

@@ -60,6 +60,9 @@ impl SwarmTask {
             Command::Resources { reply } => {
                 let _ = reply.send(self.resources());
             }
+            Command::Reachability { reply } => {
+                let _ = reply.send(self.reachability());
+            }
             Command::Shutdown { .. } => {}
             routing => self.handle_routing(routing),
         }

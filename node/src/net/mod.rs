@@ -33,6 +33,7 @@ mod ping;
 mod protocols;
 mod providers;
 mod pubsub;
+mod reachability;
 mod redial;
 mod relays;
 mod resources;
@@ -74,6 +75,7 @@ pub use peers::{
     Direction, PeerConnection, PeerIdentity, Peers, address_range, parse_peer, parse_peer_address,
 };
 pub use pubsub::{Pubsub, PubsubMessage};
+pub use reachability::Reachability;
 pub use resources::{Limits, Resources, Usage};
 pub use routing::{PeerAddresses, Provider, Routing, RoutingTable, TablePeer};
 pub use traffic::{Bandwidth, Streams};

@@ -330,6 +330,14 @@ impl Peers {
         }
     }
 
+    /// Which of this node's addresses others could dial.
+    ///
+    /// # Errors
+    /// [`NetError::Stopped`].
+    pub async fn reachability(&self) -> Result<super::Reachability, NetError> {
+        self.net.ask(|reply| Command::Reachability { reply }).await
+    }
+
     /// What is used of connections, streams, memory and file descriptors, with the limits.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use super::dial::Dials;
 use super::guard::Filters;
 use super::kad::{Ops, Validators};
 use super::pubsub::Topics;
+use super::reachability::Tested;
 use super::redial::{BOOTSTRAP, PEERING, Redial};
 use super::relays::Relays;
 use super::settings::Settings;
@@ -62,6 +63,7 @@ pub(super) struct SwarmTask {
     pub(super) topics: Topics,
     pub(super) validators: Validators,
     pub(super) traffic: Arc<Traffic>,
+    pub(super) tested: Tested,
     busy: Arc<Busy>,
     bootstrap: Redial,
     relays: Relays,
@@ -113,6 +115,7 @@ impl SwarmTask {
             peering: Redial::new(PEERING),
             lookups: Ops::default(),
             topics: Topics::default(),
+            tested: Tested::default(),
             validators,
             traffic,
             busy: Arc::default(),
@@ -272,6 +275,7 @@ impl SwarmTask {
             BehaviourEvent::Wan(event) => self.handle_kad(true, event),
             BehaviourEvent::Lan(event) => self.handle_kad(false, event),
             BehaviourEvent::Pubsub(event) => self.handle_gossip(event),
+            BehaviourEvent::AutonatClient(event) => self.handle_autonat(event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.handle_discovered(peer, address);

@@ -81,7 +81,8 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
         ))
     })?;
     let archive = collect(invocation, &wanted, time.min(TIME_MAX))?;
-    invocation.out.set_length(archive.len() as u64);
+    let length = archive.len() as u64;
+    invocation.out.set_length(length, length);
     Ok(invocation.out.write_all(&archive)?)
 }
 

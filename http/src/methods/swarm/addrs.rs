@@ -17,7 +17,7 @@ pub const COMMAND: Command = Command {
     name: "addrs",
     tagline: "List known addresses. Useful for debugging",
     about: "Lists all addresses this node is aware of.",
-    subcommands: &[&LOCAL, &LISTEN],
+    subcommands: &[&AUTONAT, &LOCAL, &LISTEN],
     run: Some(Run::Node(known)),
     ..Command::EMPTY
 };
@@ -28,6 +28,15 @@ const LOCAL: Command = Command {
     about: "Lists all local listening addresses announced to the network.",
     options: &[Opt::flag(&["id"], "Show peer ID in addresses")],
     run: Some(Run::Node(local)),
+    ..Command::EMPTY
+};
+
+const AUTONAT: Command = Command {
+    name: "autonat",
+    tagline: "Show address reachability as determined by AutoNAT V2",
+    about: "Shows which addresses of this node others could dial, and which of the public ones nobody has\n\
+            tried.",
+    run: Some(Run::Node(autonat)),
     ..Command::EMPTY
 };
 
@@ -86,6 +95,63 @@ fn listen(invocation: &mut Invocation) -> Result<(), Failure> {
     let addresses = invocation.wait(node.peers()?.listen_addrs())?;
     let strings = texts(&addresses);
     Lines { strings }.emit(invocation)?;
+    invocation.close(node)
+}
+
+#[derive(Debug, Serialize)]
+struct Autonat {
+    reachability: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reachable: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
+}
+
+impl Record for Autonat {
+    const NAME: &'static str = "autoNATResult";
+}
+
+impl Autonat {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "AutoNAT V2 Status:\n  Reachability: {}\n\nPer-Address Reachability:\n",
+            self.reachability
+        );
+        let kinds = [
+            ("Reachable", &self.reachable),
+            ("Unreachable", &self.unreachable),
+            ("Unknown", &self.unknown),
+        ];
+        let mut none = true;
+        for (kind, addresses) in kinds.iter().filter(|(_, those)| !those.is_empty()) {
+            none = false;
+            let _ = writeln!(text, "  {kind}:");
+            for address in *addresses {
+                let _ = writeln!(text, "    {address}");
+            }
+        }
+        if none {
+            text.push_str("  (no address reachability data available)\n");
+        }
+        text
+    }
+}
+
+fn autonat(invocation: &mut Invocation) -> Result<(), Failure> {
+    let node = invocation.node()?;
+    let found = invocation.wait(node.peers()?.reachability())?;
+    let told = Autonat {
+        reachability: found.word(),
+        reachable: texts(&found.reachable),
+        unreachable: texts(&found.unreachable),
+        unknown: texts(&found.unknown),
+    };
+    let text = told.text();
+    invocation
+        .out
+        .emit(|| told, |out| out.extend_from_slice(text.as_bytes()))?;
     invocation.close(node)
 }
 

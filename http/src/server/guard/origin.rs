@@ -3,6 +3,8 @@
 use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 
+use super::{Door, Face};
+
 /// Origins of the browser extension that every Kubo lets in: release and beta of IPFS Companion.
 pub const EXTENSIONS: [&str; 2] = [
     "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch",
@@ -11,6 +13,20 @@ pub const EXTENSIONS: [&str; 2] = [
 
 /// What the answer to a preflight depends on, besides the origin.
 const ASKED: &str = "Access-Control-Request-Method, Access-Control-Request-Headers";
+
+/// Headers that a page of another origin may ask to send, in order; those of Kubo.
+const SENT: [&str; 4] = ["accept", "content-type", "origin", "x-requested-with"];
+/// Those of the port of `serve`, whose tokens stand in a header.
+const SENT_TO_SEED: [&str; 8] = [
+    "accept",
+    "authorization",
+    "content-type",
+    "origin",
+    "range",
+    "x-correlation-id",
+    "x-request-id",
+    "x-requested-with",
+];
 
 /// Headers that a page of another origin may send and see.
 pub const EXPOSED: &str = "X-Stream-Output, X-Chunked-Output, X-Content-Length";
@@ -51,22 +67,25 @@ impl Origins {
     pub fn preflight(
         &self,
         headers: &HeaderMap,
-        port: Option<u16>,
+        door: Door,
         allow: &'static str,
     ) -> Vec<(HeaderName, String)> {
         let mut answer = vec![(header::VARY, ASKED.to_owned())];
         let Some(asked) = wanted_method(headers) else {
             return vec![(header::ALLOW, allow.to_owned())];
         };
+        let port = door.place.port();
         let origin = super::text(headers, ORIGIN).filter(|origin| self.know(origin, port));
-        let Some(origin) = origin.filter(|_| self.have(asked)) else {
+        let wanted = super::text(headers, header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let may = self.have(asked) && wanted.is_none_or(|wanted| may_send(wanted, door.face));
+        let Some(origin) = origin.filter(|_| may) else {
             return answer;
         };
         answer.push((header::ACCESS_CONTROL_ALLOW_METHODS, asked.to_owned()));
         // Never the origin itself: with credentials that would let in everybody as the user.
         let shown = if self.any() { "*" } else { origin };
         answer.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, shown.to_owned()));
-        if let Some(wanted) = super::text(headers, header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
             answer.push((header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.to_owned()));
         }
         if self.credentials {
@@ -106,6 +125,19 @@ impl Origins {
     }
 }
 
+/// Whether a page may send the headers of this list. Browsers write them small and in order, and so it has to be.
+fn may_send(wanted: &str, face: Face) -> bool {
+    let known: &[&str] = match face {
+        Face::Rpc => &SENT,
+        Face::Seed => &SENT_TO_SEED,
+    };
+    let names = wanted.split(',').map(|name| name.trim_matches([' ', '\t']));
+    let mut left = known.iter();
+    names
+        .filter(|name| !name.is_empty())
+        .all(|name| left.any(|known| *known == name))
+}
+
 /// Whether a browser asks what a page may do.
 pub fn asks_for_permission(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS && wanted_method(headers).is_some()
@@ -136,4 +168,31 @@ fn origin_of(url: &str) -> Option<&str> {
         .find(['/', '?', '#'])
         .map_or(url.len(), |end| host + end);
     Some(&url[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kubo 0.43 was asked each of these.
+    #[test]
+    fn pages_may_send_the_headers_that_kubo_lets_through() {
+        for (wanted, may) in [
+            ("", true),
+            ("content-type", true),
+            (" content-type", true),
+            ("accept,origin", true),
+            ("x-requested-with", true),
+            ("Content-Type", false),
+            ("origin,accept", false),
+            ("x-foo", false),
+            ("content-type,x-foo", false),
+            ("content-type, range", false),
+            ("authorization", false),
+        ] {
+            assert_eq!(may_send(wanted, Face::Rpc), may, "{wanted:?}");
+        }
+        assert!(may_send("authorization,content-type", Face::Seed));
+        assert!(!may_send("x-foo", Face::Seed));
+    }
 }

@@ -127,11 +127,7 @@ pub const ACCEPTED: &[Accepted] = &[
     accepted("*HTTP://*", "", ANOTHER, "schemes are written small"),
 
     // What is not there.
-    accepted("*object/*", "404", ANOTHER, "deprecated; `files cp` and `files rm` do it"),
-    accepted("* bitswap/reprovide*", "404", ANOTHER, "deprecated; `routing reprovide` does it"),
     accepted("* version/check*", "", ANOTHER, "it looks for releases of Kubo"),
-    accepted("* pubsub/reset*", "404", ANOTHER, "there is no store of sequence numbers to reset"),
-    accepted("* swarm/addrs/autonat*", "404", ANOTHER, "not yet"),
     accepted("*diag/datastore*", "404", ANOTHER, "it looks into Kubo's datastore"),
     accepted("*pin/remote/service/rm?arg=*&arg=*", "", ANOTHER, "arguments too many are passed over, as by other commands"),
     accepted("*repo/migrate*", "404", ANOTHER, "a daemon says so too that there is nothing to migrate"),

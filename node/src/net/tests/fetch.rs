@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::{QUIC, TCP, address, node};
 use crate::fetch::Reach;
-use crate::{AddOptions, CancelToken, Cid, Error, Node, PinAdd, RefEvent, RefsOptions, Source};
+use crate::{
+    AddOptions, CancelToken, Cid, Error, Job, JobState, JobWork, Node, PinAdd, RefEvent, RefsOptions,
+    Source,
+};
 
 /// Bytes that do not repeat.
 pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -168,4 +171,36 @@ async fn a_block_that_nobody_has_ends_with_the_deadline_and_says_what_was_tried(
     assert!(started.elapsed() < Duration::from_secs(5));
     let offline = cat(&two.offline(), &nobody).await.unwrap_err();
     assert!(matches!(offline, Error::NotFound(_)), "{offline}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_the_network_goes_on_when_a_peer_connects() {
+    let one = node(&[TCP]).await;
+    let cid = add(&one, noise(300_000, 9)).await;
+    let two = super::builder(&[TCP], &[]).open().unwrap();
+    two.jobs().resume().unwrap();
+    let work = JobWork::Pin {
+        paths: vec![cid.to_string()],
+        recursive: true,
+        name: None,
+    };
+    let id = two.jobs().start(work).unwrap().id;
+    let job = async |wanted: &dyn Fn(&Job) -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let job = two.jobs().get(id).unwrap();
+            if wanted(&job) {
+                return job;
+            }
+            assert!(Instant::now() < deadline, "{job:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waits = job(&|job| job.reason.is_some()).await;
+    assert_eq!((waits.state, waits.runs), (JobState::Queued, 1), "{waits:?}");
+    two.go_online().await.unwrap();
+    let target = address(&one).await;
+    two.peers().unwrap().connect(&target).await.unwrap();
+    let done = job(&|job| job.state.has_ended()).await;
+    assert_eq!((done.state, done.runs), (JobState::Done, 2), "{done:?}");
 }
