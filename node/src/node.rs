@@ -1,13 +1,13 @@
 //! The handle that everything hangs on.
 
+mod blocks;
+mod network;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use bytes::Bytes;
-use ipfs_kit_bitswap::Bitswap;
-use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::cid::Cid;
-use ipfs_kit_blockstore::store::{BlockStore, Guard, StoreError};
+use ipfs_kit_blockstore::store::BlockStore;
 use parking_lot::Mutex;
 
 use crate::blocks::Blocks;
@@ -16,18 +16,17 @@ use crate::cancel::CancelToken;
 use crate::config::Config;
 use crate::dag::{Dag, DagResolved};
 use crate::error::{Emit, Error, Result};
-use crate::fetch::{Fetch, Reach};
-use crate::figures::{Counters, tick};
+use crate::fetch::Fetch;
+use crate::figures::Counters;
 use crate::files::Files;
-use crate::gc;
 use crate::jobs::{Jobs, JobsState, Meter};
 use crate::keys::{Keys, KeysState};
 use crate::mfs::{Mfs, MfsState};
 use crate::names::{Names, NamesState};
-use crate::net::{self, Net, NetError, Peers, Pubsub, Routing, Tunnels, Validators};
-use crate::online::{IpnsRecords, Online};
+use crate::net::Net;
+use crate::online::Online;
 use crate::pins::Pins;
-use crate::provide::{self, AnnounceNow, Provide, ProvideSettings};
+use crate::provide::AnnounceNow;
 use crate::refs::{self, RefEvent, RefsOptions};
 use crate::remote::RemotePins;
 use crate::repo::handle::Repo;
@@ -240,47 +239,6 @@ impl Node {
         refs::list(self, paths, options, emit)
     }
 
-    /// Takes the node and all its clones online: it listens, connects, and serves. Once only; the network runs on the
-    /// current tokio runtime until [`Node::shutdown`]. IPNS names are published and resolved through the DHTs, and new
-    /// roots are announced there.
-    ///
-    /// # Errors
-    /// [`NetError::AlreadyOnline`], [`NetError::NoListener`], [`NetError::BadSetting`] and its like.
-    pub async fn go_online(&self) -> Result<()> {
-        let mut validators = Validators::default();
-        validators.add("/ipns/", Arc::new(IpnsRecords));
-        self.go_online_with(validators).await
-    }
-
-    /// As [`Node::go_online`]; `validators` say which records of which namespaces are taken and believed.
-    ///
-    /// # Errors
-    /// As [`Node::go_online`].
-    pub async fn go_online_with(&self, validators: Validators) -> Result<()> {
-        if self.shared.net.get().is_some() {
-            return Err(NetError::AlreadyOnline.into());
-        }
-        let key = net::key_of(self.config())?;
-        let settings = net::settings_of(self.config(), self.path())?;
-        let provide = ProvideSettings::read(self.config())?;
-        let started = Net::start(key, settings, validators, self.store().clone()).await?;
-        if let Err(second) = self.shared.net.set(Arc::clone(&started)) {
-            second.shutdown().await;
-            return Err(NetError::AlreadyOnline.into());
-        }
-        self.shared
-            .online
-            .get_or_init(|| Online::start(self, &started, provide));
-        Ok(())
-    }
-
-    /// Has roots announced in the background, where the node is online and its configuration wants that.
-    pub(crate) fn announce(&self, roots: &[Cid], pinned: bool) {
-        if let Some(online) = self.shared.online.get().filter(|_| !self.offline) {
-            provide::at_once(self, online, roots, pinned, self.announce);
-        }
-    }
-
     /// For tasks that must not keep the node open.
     pub(crate) fn weak(&self) -> Weak<Shared> {
         Arc::downgrade(&self.shared)
@@ -296,106 +254,6 @@ impl Node {
             meter: None,
             fetch: None,
         })
-    }
-
-    /// Whether the network runs.
-    pub fn is_online(&self) -> bool {
-        self.net().is_ok()
-    }
-
-    /// Peers.
-    ///
-    /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`].
-    pub fn peers(&self) -> Result<Peers, NetError> {
-        Ok(Peers {
-            net: Arc::clone(self.net()?),
-        })
-    }
-
-    /// Tunnels of TCP connections to peers.
-    ///
-    /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`], [`NetError::NoTunnels`].
-    pub fn tunnels(&self) -> Result<Tunnels, NetError> {
-        let net = self.net()?;
-        if !net.has_tunnels() {
-            return Err(NetError::NoTunnels);
-        }
-        Ok(Tunnels {
-            net: Arc::clone(net),
-        })
-    }
-
-    /// Routing: providers, peers and records in the DHTs.
-    ///
-    /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`].
-    pub fn routing(&self) -> Result<Routing, NetError> {
-        Ok(Routing {
-            net: Arc::clone(self.net()?),
-        })
-    }
-
-    /// Announcing: others find by the DHTs who has a block.
-    ///
-    /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`].
-    pub fn provide(&self) -> Result<Provide<'_>, NetError> {
-        self.net()?;
-        let online = self.shared.online.get().ok_or(NetError::Offline)?;
-        Ok(Provide { node: self, online })
-    }
-
-    /// Messages by topic.
-    ///
-    /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`].
-    pub fn pubsub(&self) -> Result<Pubsub, NetError> {
-        Ok(Pubsub {
-            net: Arc::clone(self.net()?),
-        })
-    }
-
-    /// Bitswap: what was exchanged and what is wanted.
-    ///
-    /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`], [`NetError::NoBitswap`].
-    pub fn bitswap(&self) -> Result<Bitswap, NetError> {
-        self.net()?.bitswap().cloned().ok_or(NetError::NoBitswap)
-    }
-
-    /// Sentences about configured things of the network that have no effect.
-    pub fn net_warnings(&self) -> &[String] {
-        self.shared.net.get().map_or(&[], |net| net.warnings())
-    }
-
-    pub(crate) fn net(&self) -> Result<&Arc<Net>, NetError> {
-        match self.shared.net.get() {
-            None => Err(NetError::Offline),
-            Some(net) if net.is_running() => Ok(net),
-            Some(_) => Err(NetError::Stopped),
-        }
-    }
-
-    /// Takes the node offline, makes everything durable and closes the store; later writes through clones fail.
-    ///
-    /// # Errors
-    /// As [`Node::close`].
-    pub async fn shutdown(self) -> Result<()> {
-        let jobs = self.clone();
-        // One that panicked has stopped too.
-        let _ = tokio::task::spawn_blocking(move || jobs.jobs_state().stop()).await;
-        self.names().set_routing(None);
-        if let Some(online) = self.shared.online.get() {
-            online.stop().await;
-        }
-        if let Some(net) = self.shared.net.get() {
-            net.shutdown().await;
-        }
-        tokio::task::spawn_blocking(move || self.close())
-            .await
-            .map_err(|_| crate::Error::Internal("closing the store panicked"))?
     }
 
     /// Makes everything durable and closes the store; later writes through clones fail. Dropping the last clone does the
@@ -468,100 +326,5 @@ impl Node {
 
     pub(crate) fn names_state(&self) -> &NamesState {
         &self.shared.names
-    }
-
-    /// A handle for one operation: the first block it misses starts a fetch of what it will need after that.
-    pub(crate) fn fetching(&self, reach: Reach) -> Self {
-        let fetch = self.fetcher().map(|_| Arc::new(Fetch::new(reach)));
-        Self {
-            fetch,
-            ..self.clone()
-        }
-    }
-
-    /// The same node for a fetch's own task, which must not keep the fetch alive.
-    pub(crate) fn detached(&self) -> Self {
-        Self {
-            offline: true,
-            fetch: None,
-            cancel: CancelToken::new(),
-            ..self.clone()
-        }
-    }
-
-    /// The network, where missing blocks may be fetched.
-    fn fetcher(&self) -> Option<&Arc<Net>> {
-        if self.offline {
-            return None;
-        }
-        self.net().ok().filter(|net| net.bitswap().is_some())
-    }
-
-    /// The bytes of a block, from the store or from the network. Blocks the thread.
-    pub(crate) fn block(&self, cid: &Cid) -> Result<Bytes> {
-        let found = match (self.local_block(cid), self.fetcher()) {
-            (Err(Error::NotFound(_) | Error::Damaged { .. }), Some(net)) => match &self.fetch {
-                Some(fetch) => fetch.block(self, net, cid),
-                None => Fetch::new(Reach::Single).block(self, net, cid),
-            },
-            (found, _) => found,
-        };
-        if let (Ok(data), Some(fetch)) = (&found, &self.fetch) {
-            fetch.handle_read(data.len());
-        }
-        found
-    }
-
-    /// The bytes of a block in the store.
-    pub(crate) fn local_block(&self, cid: &Cid) -> Result<Bytes> {
-        match self.shared.store.get(cid.hash()) {
-            Ok(Some(data)) => {
-                tick(&self.shared.counters.hits);
-                Ok(data)
-            }
-            Ok(None) => {
-                tick(&self.shared.counters.misses);
-                Err(Error::NotFound(cid.clone()))
-            }
-            Err(source @ StoreError::Corrupt { .. }) => Err(Error::Damaged {
-                cid: cid.clone(),
-                source,
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Puts blocks under a guard; on a full store room is made once.
-    pub(crate) fn put(&self, guard: &Guard, blocks: &[Block]) -> Result<()> {
-        let stored = self.put_quietly(guard, blocks);
-        // Somebody may be waiting for just these.
-        if stored.is_ok()
-            && let Some(bitswap) = self.shared.net.get().and_then(|net| net.bitswap())
-        {
-            bitswap.notify_new_blocks(blocks);
-        }
-        stored
-    }
-
-    /// As [`Node::put`], without telling Bitswap.
-    pub(crate) fn put_quietly(&self, guard: &Guard, blocks: &[Block]) -> Result<()> {
-        self.shared.counters.handle_put(blocks);
-        match guard.put_many(blocks) {
-            Ok(_) => Ok(()),
-            Err(StoreError::StorageFull { needed, .. }) => {
-                let _one_at_a_time = self.shared.making_room.lock();
-                match guard.put_many(blocks) {
-                    Err(StoreError::StorageFull { .. }) => {
-                        gc::make_room(self, needed)?;
-                        guard.put_many(blocks)?;
-                    }
-                    done => {
-                        done?;
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 }

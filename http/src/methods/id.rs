@@ -14,12 +14,19 @@ use crate::output::Record;
 /// How this program calls itself to others.
 pub const AGENT: &str = concat!("ipfs-kit/", env!("CARGO_PKG_VERSION"));
 
+/// The Kubo whose RPC this is. Clients read from the agent's second part how to speak (aioipfs: whether pubsub is
+/// in multibase), so the node's own `id` begins with it. Peers are told the agent alone.
+const SPOKEN: &str = "kubo/0.43.0";
+
 /// `ipfs-kit id`
 pub const COMMAND: Command = Command {
     name: "id",
     tagline: "Show IPFS node id info",
     about: "Prints out information about the given peer. If no peer is specified, prints out information\n\
             for local peers.\n\
+            \n\
+            The agent version of this node begins with that of the Kubo whose RPC it speaks; peers are\n\
+            told what follows it.\n\
             \n\
             --format takes <id>, <aver>, <pubkey>, <addrs> and <protocols>, and \\n and \\t.",
     arguments: &[Argument::word("peerid", "Peer.ID of node to look up").optional()],
@@ -102,14 +109,17 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
 }
 
 fn itself(invocation: &Invocation, node: &Node) -> Result<Info, Failure> {
-    if node.is_online() {
-        return Ok(Info::of(invocation.wait(node.peers()?.id())?));
-    }
-    let key = node.keys().identity()?;
+    let known = match node.is_online() {
+        true => Info::of(invocation.wait(node.peers()?.id())?),
+        false => Info {
+            public_key: STANDARD.encode(node.keys().identity()?.public().encode_protobuf()),
+            agent_version: AGENT.to_owned(),
+            ..Info::default()
+        },
+    };
     Ok(Info {
-        public_key: STANDARD.encode(key.public().encode_protobuf()),
-        agent_version: AGENT.to_owned(),
-        ..Info::default()
+        agent_version: format!("{SPOKEN}/{}", known.agent_version),
+        ..known
     })
 }
 

@@ -226,8 +226,6 @@ async def main():
     with open(os.path.join(root, "sub", "two"), "wb") as file:
         file.write(large)
     async with aioipfs.AsyncIPFS(maddr=f"/ip4/127.0.0.1/tcp/{port}") as client:
-        # It reads from the agent's version how messages are encoded, and that is not Kubo's here.
-        client._agent_version = aioipfs.IpfsDaemonVersion("0.43.0")
         hello, names = await adding(client, root, large)
         await reading(client, names)
         await blocks(client, names)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
+use super::secrets::{holds_api_secrets, keep_service_credentials, refuse_secrets};
 use super::{ConfigError, defaults, document, keys, profile};
 
 /// One change at a time, so that none is lost and none takes the temporary file of another.
@@ -230,7 +231,7 @@ impl ConfigFile {
                 document::set(&mut new, kept, value.clone())?;
             }
         }
-        self.keep_service_credentials(&mut new)?;
+        keep_service_credentials(&self.document, &mut new)?;
         self.store(new)
     }
 
@@ -280,50 +281,6 @@ impl ConfigFile {
     fn save(&self) -> Result<(), ConfigError> {
         write_whole(&self.path, &self.document)
     }
-
-    /// The set of pinning services may not change by replacement, nor their keys.
-    fn keep_service_credentials(&self, new: &mut Value) -> Result<(), ConfigError> {
-        const SERVICES: &str = "Pinning.RemoteServices";
-        let names = |document: &Value| -> Vec<String> {
-            let mut names: Vec<String> = document::get(document, SERVICES)
-                .ok()
-                .and_then(Value::as_object)
-                .map(|map| map.keys().cloned().collect())
-                .unwrap_or_default();
-            names.sort();
-            names
-        };
-        let (old_names, new_names) = (names(&self.document), names(new));
-        if old_names != new_names {
-            let reason =
-                "cannot add or remove remote pinning services with 'config replace'".to_owned();
-            return Err(ConfigError::BadValue {
-                key: SERVICES.to_owned(),
-                reason,
-            });
-        }
-        for name in old_names {
-            let old = &self.document["Pinning"]["RemoteServices"][&name]["API"];
-            let new_api = &mut new["Pinning"]["RemoteServices"][&name]["API"];
-            let changed = |field: &str| {
-                let given = new_api
-                    .get(field)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                !given.is_empty() && Some(given) != old.get(field).and_then(Value::as_str)
-            };
-            if changed("Key") || changed("Endpoint") {
-                let reason = "cannot change remote pinning services api info with 'config replace'"
-                    .to_owned();
-                return Err(ConfigError::BadValue {
-                    key: SERVICES.to_owned(),
-                    reason,
-                });
-            }
-            *new_api = old.clone();
-        }
-        Ok(())
-    }
 }
 
 fn parse(text: &str) -> Result<Value, ConfigError> {
@@ -332,29 +289,6 @@ fn parse(text: &str) -> Result<Value, ConfigError> {
         Ok(_) => Err(ConfigError::BadDocument("it is no JSON object".to_owned())),
         Err(error) => Err(ConfigError::BadDocument(error.to_string())),
     }
-}
-
-fn refuse_secrets(key: &str) -> Result<(), ConfigError> {
-    let lower = key.to_ascii_lowercase();
-    let parts: Vec<&str> = lower.split('.').collect();
-    match parts.as_slice() {
-        ["identity"] | ["identity", "privkey", ..] => Err(ConfigError::PrivateKey),
-        ["pinning", "remoteservices", _, "api", "key", ..] => Err(ConfigError::PinningCredentials),
-        ["pinning"] | ["pinning", "remoteservices"] | ["pinning", "remoteservices", _] => {
-            Err(ConfigError::PinningCredentials)
-        }
-        ["pinning", "remoteservices", _, "api"] => Err(ConfigError::PinningCredentials),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the value at the key is among those of `API.Authorizations`. They can be set and not seen.
-fn holds_api_secrets(key: &str) -> bool {
-    const SECTION: &str = "api.authorizations";
-    let lower = key.to_ascii_lowercase();
-    lower
-        .strip_prefix(SECTION)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Writes beside the file, syncs, renames over it, syncs the directory: after a crash the file is the old or the new.
@@ -389,121 +323,4 @@ fn write_whole(path: &Path, document: &Value) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn file() -> (tempfile::TempDir, ConfigFile) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut document = initial_document(None, &["test".to_owned()]).unwrap();
-        document["Identity"] = json!({"PeerID": "12D3", "PrivKey": "secret"});
-        let file = ConfigFile::create(dir.path(), document).unwrap();
-        (dir, file)
-    }
-
-    #[test]
-    fn get_and_set_as_kubo() {
-        let (dir, mut file) = file();
-        assert_eq!(file.get("Datastore.StorageMax").unwrap(), json!("10GB"));
-        assert_eq!(
-            file.get("Nope").unwrap_err().to_string(),
-            "failed to get config value: \"Nope not found\""
-        );
-        assert_eq!(
-            file.get("datastore.x").unwrap_err().to_string(),
-            "failed to get config value: \"datastore not found\""
-        );
-        file.set("Swarm.ConnMgr.LowWater", json!(5)).unwrap();
-        let again = ConfigFile::load(dir.path()).unwrap();
-        assert_eq!(again.get("Swarm.ConnMgr").unwrap(), json!({"LowWater": 5}));
-        let error = file.set("Foo.Bar", json!("3")).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "failed to set config value: Foo.Bar not found (maybe use --json?)"
-        );
-        assert!(file.set("Import.CidVersion", json!("x")).is_err());
-        use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(file.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file is left"
-        );
-    }
-
-    #[test]
-    fn the_private_key_is_never_shown_set_or_replaced() {
-        let (dir, mut file) = file();
-        for key in ["Identity", "identity.privkey", "Identity.PrivKey"] {
-            assert!(
-                matches!(file.get(key), Err(ConfigError::PrivateKey)),
-                "{key}"
-            );
-            assert!(
-                matches!(file.set(key, json!("x")), Err(ConfigError::PrivateKey)),
-                "{key}"
-            );
-        }
-        assert!(!file.show().to_string().contains("secret"));
-        assert!(matches!(
-            file.set("Identity.PeerID", json!("other")),
-            Err(ConfigError::ForeignPeerId)
-        ));
-        let shown = file.show().to_string();
-        assert!(matches!(
-            file.replace(r#"{"Identity": {"PrivKey": "mine"}}"#),
-            Err(ConfigError::PrivateKeyInReplacement)
-        ));
-        file.replace(&shown).unwrap();
-        let on_disk = fs::read_to_string(dir.path().join("config")).unwrap();
-        assert!(on_disk.contains("secret"), "the key is kept");
-        assert!(matches!(
-            file.replace("[1]"),
-            Err(ConfigError::BadDocument(_))
-        ));
-        assert!(matches!(
-            file.replace("{"),
-            Err(ConfigError::BadDocument(_))
-        ));
-    }
-
-    #[test]
-    fn secrets_of_the_rpc_are_set_and_never_shown() {
-        let (_dir, mut file) = file();
-        let secrets = json!({"ci": {"AuthSecret": "bearer:hush", "AllowedPaths": ["/"]}});
-        let answer = file.set("API.Authorizations", secrets).unwrap();
-        assert_eq!(answer, Value::Null);
-        for key in [
-            "API.Authorizations",
-            "api.authorizations",
-            "API.Authorizations.ci.AuthSecret",
-        ] {
-            assert!(
-                matches!(file.get(key), Err(ConfigError::ApiSecrets)),
-                "{key}"
-            );
-        }
-        let shown = [file.get("API").unwrap(), file.show()];
-        assert!(
-            shown
-                .iter()
-                .all(|shown| !shown.to_string().contains("hush"))
-        );
-    }
-
-    #[test]
-    fn profiles_are_applied_with_a_backup_or_dry() {
-        let (dir, mut file) = file();
-        let change = file.apply_profile("unixfs-v1-2025", true).unwrap();
-        assert_eq!(change.after["Import"]["CidVersion"], json!(1));
-        assert_eq!(file.get("Import.CidVersion").unwrap(), Value::Null);
-        file.apply_profile("unixfs-v1-2025", false).unwrap();
-        assert_eq!(file.get("Import.CidVersion").unwrap(), json!(1));
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            2,
-            "the config and its backup"
-        );
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ mod file;
 mod keys;
 mod profile;
 mod role;
+mod secrets;
 mod short_form;
 mod size;
 

@@ -12,6 +12,7 @@ use crate::repo::{self, InitOptions};
 
 mod broken;
 mod records;
+mod versions;
 
 /// A recursive pin of a tree, by name "a tree".
 const TREE: &str = "QmXqELBkGxZkD8F2pevTjkkCqBgePa3nGH7AwcsWYsHRP7";

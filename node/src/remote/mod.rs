@@ -10,6 +10,8 @@ mod client;
 mod error;
 mod policy;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::pin;
