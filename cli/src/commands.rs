@@ -40,6 +40,7 @@ pub static ROOT: Command = Command {
         &methods::files::COMMAND,
         &methods::filestore::COMMAND,
         &methods::dag::COMMAND,
+        &methods::object::COMMAND,
         &methods::block::COMMAND,
         &methods::cid::COMMAND,
         &methods::multibase::COMMAND,

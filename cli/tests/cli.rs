@@ -32,4 +32,5 @@ mod cli {
     mod settings;
     mod stop;
     mod swarm;
+    mod traces;
 }

@@ -29,6 +29,14 @@ use crate::server::{
     Connection, Endpoint, NEGATIVE, NOTES, ROOT_PATH, STREAM_ERROR, TERMINAL, connect_unix,
 };
 
+/// Begins TLS on a connection to `host`, who has to be who the web or `SSL_CERT_FILE` says.
+///
+/// # Errors
+/// When it is not, or does not answer.
+pub(crate) async fn secured(host: &str, stream: TcpStream) -> io::Result<Connection> {
+    tls::handshake(host, stream).await
+}
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Pieces of a request's body that wait.

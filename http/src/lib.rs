@@ -19,4 +19,5 @@ pub mod observed;
 pub mod output;
 pub mod request;
 pub mod server;
+pub mod traces;
 pub mod value;

@@ -75,9 +75,9 @@ pub use keys::{
 pub use mfs::{Mfs, MfsEntry, MfsError, MfsListed, MfsNaming, MfsWrite, path as mfs_path};
 pub use net::{
     Bandwidth, Direction, Limits, NetError, PeerAddresses, PeerConnection, PeerIdentity, Peers,
-    Provider, Pubsub, PubsubMessage, Reachability, RecordValidator, Resources, Routing, RoutingTable, Streams,
-    TablePeer, Tunnel, TunnelFilter, TunnelInfo, TunnelStream, Tunnels, Usage, Validators,
-    address_range, parse_peer, parse_peer_address,
+    Provider, Pubsub, PubsubMessage, Reachability, RecordValidator, Resources, Routing,
+    RoutingTable, Streams, TablePeer, Tunnel, TunnelFilter, TunnelInfo, TunnelStream, Tunnels,
+    Usage, Validators, address_range, parse_peer, parse_peer_address,
 };
 pub use node::Node;
 pub use pins::{Pin, PinAdd, PinError, PinFilter, PinKind, PinList, PinVerified, Pins};

@@ -15,7 +15,7 @@ use crate::builder::NodeBuilder;
 use crate::cancel::CancelToken;
 use crate::config::Config;
 use crate::dag::{Dag, DagResolved};
-use crate::error::{Emit, Error, Result};
+use crate::error::{Emit, Result};
 use crate::fetch::Fetch;
 use crate::figures::Counters;
 use crate::files::Files;
@@ -212,7 +212,7 @@ impl Node {
     /// Follows a path (`CID`, `/ipfs/CID/a/b`, `ipfs://CID/a`, `/ipns/NAME/a`) to its last node, as `ipfs resolve` does.
     ///
     /// # Errors
-    /// [`Error::BadPath`], [`Error::NotFound`], [`Error::Read`] when a name is not there, [`Error::InsideBlock`] when
+    /// [`crate::Error::BadPath`], [`crate::Error::NotFound`], [`crate::Error::Read`] when a name is not there, [`crate::Error::InsideBlock`] when
     /// the path ends inside a block.
     pub fn resolve(&self, path: &str) -> Result<Cid> {
         resolve::whole(self, path)
@@ -229,7 +229,7 @@ impl Node {
     /// Lists the links of the nodes that `paths` lead to. Returns how many nodes could not be read.
     ///
     /// # Errors
-    /// As [`Node::resolve`] for the paths themselves, [`Error::Output`], [`Error::Cancelled`].
+    /// As [`Node::resolve`] for the paths themselves, [`crate::Error::Output`], [`crate::Error::Cancelled`].
     pub fn refs(
         &self,
         paths: &[String],
@@ -260,7 +260,7 @@ impl Node {
     /// same but cannot report errors.
     ///
     /// # Errors
-    /// [`Error::Store`] when the disk could not keep what was written.
+    /// [`crate::Error::Store`] when the disk could not keep what was written.
     pub fn close(self) -> Result<()> {
         self.shared.jobs.stop();
         // What was changed and not flushed is not thrown away by an end in good order.

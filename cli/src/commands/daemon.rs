@@ -16,6 +16,7 @@ use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::methods::version;
 use ipfs_kit_http::observed::Observed;
 use ipfs_kit_http::server::{Limits, Server};
+use ipfs_kit_http::traces;
 use ipfs_kit_node::repo::{self, InitOptions, Kind, REPO_VERSION};
 use ipfs_kit_node::{Multiaddr, Node, PeriodicGc, config::Config};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -144,11 +145,15 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
+    let traces = traces::start(runtime.handle()).map_err(Failure::failed)?;
     let served = runtime.block_on(async {
         let served = run_server(invocation, &node, repo, offline, doors).await;
         let closed = node.shutdown().await;
         served.and(closed.map_err(Failure::from))
     });
+    if let Some(traces) = traces {
+        traces.stop();
+    }
     runtime.shutdown_timeout(LEFT_BEHIND);
     served
 }

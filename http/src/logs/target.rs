@@ -99,7 +99,10 @@ mod tests {
         };
         assert_eq!(of(None, None), ((true, false, false), 0));
         assert_eq!(of(None, Some(&path)), ((false, false, true), 0));
-        assert_eq!(of(Some("stderr+file"), Some(&path)), ((true, false, true), 0));
+        assert_eq!(
+            of(Some("stderr+file"), Some(&path)),
+            ((true, false, true), 0)
+        );
         assert_eq!(of(Some("stdout"), Some(&path)), ((false, true, false), 0));
         assert_eq!(of(Some("file"), None), ((true, false, false), 1));
         assert_eq!(of(Some("elsewhere"), None), ((true, false, false), 1));

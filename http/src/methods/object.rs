@@ -214,7 +214,9 @@ fn text(changes: &[DagChange], verbose: bool) -> Vec<u8> {
         let path = String::from_utf8_lossy(&path);
         let line = match (&change.before, &change.after, verbose) {
             (None, Some(after), true) => format!("Added new link {path} pointing to {after}.\n"),
-            (Some(before), Some(after), true) => format!("Changed {path} from {before} to {after}.\n"),
+            (Some(before), Some(after), true) => {
+                format!("Changed {path} from {before} to {after}.\n")
+            }
             (Some(before), None, true) => format!("Removed link {path} (was {before}).\n"),
             (None, Some(after), false) => format!("+ {after} {path}\n"),
             (Some(before), Some(after), false) => format!("~ {before} {after} {path}\n"),

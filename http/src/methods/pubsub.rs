@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use ipfs_kit_node::{PubsubMessage, parse_peer};
 use ipfs_kit_node::cid::{Base, decode_multibase, encode_multibase};
+use ipfs_kit_node::{PubsubMessage, parse_peer};
 use serde::Serialize;
 
 use super::swarm::Lines;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE};
 use hyper::{Request, Response, StatusCode, Version};
 use ipfs_kit_node::CancelToken;
+use opentelemetry::Context;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use crate::invocation::Invocation;
 use crate::methods::ROOT;
 use crate::observed::Asked;
 use crate::output::{Encoding, Output};
+use crate::traces::{self, Trace};
 
 /// Asks the daemon to tell commands that their output is read by people.
 pub const TERMINAL: HeaderName = HeaderName::from_static("x-terminal");
@@ -58,6 +60,7 @@ pub async fn call(
         terminal: request.headers().contains_key(TERMINAL),
         trailers: takes_trailers(&request),
         both_names: door.face == Face::Seed,
+        parent: traces::parent(request.headers()),
         waiting,
         parts: boundary.map(|boundary| Parts::of(request.into_body(), &boundary)),
     };
@@ -79,6 +82,8 @@ pub struct Came {
     pub trailers: bool,
     /// Whether records have the names of the Python kit, too.
     pub both_names: bool,
+    /// The client's span, where somebody wants to know.
+    pub parent: Option<Context>,
     /// How long the client has been waited for; `None` for who may take any time.
     pub waiting: Option<Arc<Waiting>>,
     /// Files.
@@ -169,9 +174,15 @@ fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit
     let outlet = Outlet::new(send, io);
     let service = service.clone();
     let (id, terminal, both_names) = (came.id, came.terminal, came.both_names);
+    let parent = came.parent;
     tokio::task::spawn_blocking(move || {
         // Whatever is logged in here belongs to the request.
         let _span = id.as_ref().map(|id| id.span(command.name).entered());
+        let trace = Trace::begin(
+            &call.request,
+            parent.as_ref(),
+            id.as_ref().map(RequestId::text),
+        );
         let notes = Notes::default();
         let sink = ReplySink::new(outlet.clone(), head, command.reply, terminal);
         let mut node = service.node().with_cancel(token.clone());
@@ -187,6 +198,9 @@ fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit
             stop: service.stopper(),
         };
         let end = execute(call, host, sink, both_names);
+        if let Some(trace) = trace {
+            trace.end(&end);
+        }
         // Who asked may be gone; then nobody wants to know.
         let _ = outlet.send(Message::End(end, notes.take()));
         drop(permit);

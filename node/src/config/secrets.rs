@@ -29,7 +29,10 @@ pub(super) fn holds_api_secrets(key: &str) -> bool {
 }
 
 /// The set of pinning services may not change by replacement, nor their keys.
-pub(super) fn keep_service_credentials(document: &Value, new: &mut Value) -> Result<(), ConfigError> {
+pub(super) fn keep_service_credentials(
+    document: &Value,
+    new: &mut Value,
+) -> Result<(), ConfigError> {
     const SERVICES: &str = "Pinning.RemoteServices";
     let names = |of: &Value| -> Vec<String> {
         let mut names: Vec<String> = document::get(of, SERVICES)
@@ -60,8 +63,8 @@ pub(super) fn keep_service_credentials(document: &Value, new: &mut Value) -> Res
             !given.is_empty() && Some(given) != old.get(field).and_then(Value::as_str)
         };
         if changed("Key") || changed("Endpoint") {
-            let reason = "cannot change remote pinning services api info with 'config replace'"
-                .to_owned();
+            let reason =
+                "cannot change remote pinning services api info with 'config replace'".to_owned();
             return Err(ConfigError::BadValue {
                 key: SERVICES.to_owned(),
                 reason,

@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use ipfs_kit_blockstore::block::{Block, MAX_BLOCK_LEN};
 use ipfs_kit_blockstore::cid::Cid;
-use ipfs_kit_blockstore::codec::dag_pb::{PbLink, PbNode};
 use ipfs_kit_blockstore::codec;
-use ipfs_kit_blockstore::hash;
+use ipfs_kit_blockstore::codec::dag_pb::{PbLink, PbNode};
 use ipfs_kit_blockstore::{HashFunction, HashSpec, Version};
 use ipfs_kit_unixfs::node::{Kind, UnixFs};
 
@@ -185,7 +184,9 @@ pub(super) fn remove_link(
 ) -> Result<Cid> {
     let root = node.resolve(root)?;
     let (mut nodes, last) = descend(node, &root, name, options)?;
-    let removed = nodes.last_mut().is_some_and(|(changed, _)| changed.remove(last));
+    let removed = nodes
+        .last_mut()
+        .is_some_and(|(changed, _)| changed.remove(last));
     if !removed {
         return Err(PatchError::NoLink.into());
     }
@@ -344,8 +345,12 @@ fn compare(node: &Node, pair: Pair) -> Result<Vec<Step>> {
     let here: std::collections::HashSet<Bytes> = left.iter().map(name_of).collect();
     left.retain(|link| !other.contains_key(&name_of(link)));
     right.retain(|link| !here.contains(&name_of(link)));
-    let gone = left.into_iter().map(|link| (join(&path, &link), Some(link.cid), None));
-    let come = right.into_iter().map(|link| (join(&path, &link), None, Some(link.cid)));
+    let gone = left
+        .into_iter()
+        .map(|link| (join(&path, &link), Some(link.cid), None));
+    let come = right
+        .into_iter()
+        .map(|link| (join(&path, &link), None, Some(link.cid)));
     steps.extend(gone.chain(come).map(|(path, before, after)| {
         Step::Change(DagChange {
             path,
@@ -411,9 +416,15 @@ mod tests {
         };
         let dag = node.dag();
         let one = dag.add_link(&empty, "x", &empty, options).unwrap();
-        assert_eq!(one.to_string(), "QmV3SwRtyMFuN1vn37g76HvFtapDePF7cPA6TMgAKKdiXe");
+        assert_eq!(
+            one.to_string(),
+            "QmV3SwRtyMFuN1vn37g76HvFtapDePF7cPA6TMgAKKdiXe"
+        );
         let deep = dag.add_link(&empty, "a/b", &empty, create).unwrap();
-        assert_eq!(deep.to_string(), "QmZD3r9cZjzU8huNY2JS9TC6n8daDfT8TmE8zBSqG31Wvq");
+        assert_eq!(
+            deep.to_string(),
+            "QmZD3r9cZjzU8huNY2JS9TC6n8daDfT8TmE8zBSqG31Wvq"
+        );
         let back = dag.remove_link(&one.to_string(), "x", options).unwrap();
         assert_eq!(back.to_string(), empty);
         let gone = dag.remove_link(&deep.to_string(), "a/b", options).unwrap();
@@ -454,7 +465,10 @@ mod tests {
                 ..PatchOptions::default()
             };
             let root = links.iter().fold(empty.clone(), |root, (name, cid)| {
-                node.dag().add_link(&root, name, cid, create).unwrap().to_string()
+                node.dag()
+                    .add_link(&root, name, cid, create)
+                    .unwrap()
+                    .to_string()
             });
             root
         };

@@ -58,9 +58,7 @@ pub enum Command {
     /// Counts of connections.
     Resources { reply: Reply<super::Resources> },
     /// Which addresses could be dialled.
-    Reachability {
-        reply: Reply<super::Reachability>,
-    },
+    Reachability { reply: Reply<super::Reachability> },
     /// Look for providers; the reply says whether the lookup began.
     FindProviders {
         key: Vec<u8>,

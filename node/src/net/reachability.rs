@@ -96,16 +96,26 @@ mod tests {
     #[test]
     fn the_last_result_counts_and_old_ones_go() {
         let mut tested = Tested::default();
-        let own = [address(1), address(2), "/ip4/10.0.0.1/tcp/1".parse().unwrap()];
+        let own = [
+            address(1),
+            address(2),
+            "/ip4/10.0.0.1/tcp/1".parse().unwrap(),
+        ];
         let at_first = tested.reachability(&own);
-        assert_eq!((at_first.word(), &at_first.unknown[..]), ("Unknown", &own[..2]));
+        assert_eq!(
+            (at_first.word(), &at_first.unknown[..]),
+            ("Unknown", &own[..2])
+        );
         tested.record(address(1), false);
         assert_eq!(tested.reachability(&own).word(), "Private");
         tested.record(address(1), true);
         tested.record(address(2), false);
         let now = tested.reachability(&own);
         assert_eq!((now.word(), now.unknown.len()), ("Public", 0));
-        assert_eq!((now.reachable, now.unreachable), (vec![address(1)], vec![address(2)]));
+        assert_eq!(
+            (now.reachable, now.unreachable),
+            (vec![address(1)], vec![address(2)])
+        );
         (3..=KEPT_MAX + 2).for_each(|port| tested.record(address(port), false));
         assert_eq!(tested.0.len(), KEPT_MAX);
         assert_eq!(tested.reachability(&own).word(), "Private");

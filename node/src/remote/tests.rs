@@ -61,7 +61,9 @@ impl Service {
     fn lines(&self) -> Vec<String> {
         let asked = self.asked();
         let asked = asked.iter();
-        asked.map(|(method, path, ..)| format!("{method} {path}")).collect()
+        asked
+            .map(|(method, path, ..)| format!("{method} {path}"))
+            .collect()
     }
 }
 
@@ -85,7 +87,8 @@ fn serve(
         let header = |wanted: &str| {
             let found = head.iter().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+                name.eq_ignore_ascii_case(wanted)
+                    .then(|| value.trim().to_owned())
             });
             found.unwrap_or_default()
         };
@@ -94,7 +97,8 @@ fn serve(
         let mut words = head[0].split(' ').map(str::to_owned);
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         let body = String::from_utf8(body).unwrap();
-        seen.lock().push((method, path, header("authorization"), body));
+        seen.lock()
+            .push((method, path, header("authorization"), body));
         let Some((status, kind, text)) = script.lock().pop_front() else {
             // Until the other end has had enough.
             let _ = reader.read(&mut [0]);
@@ -123,7 +127,9 @@ impl Place {
         repo::init(&repo, &InitOptions::default()).unwrap();
         let node = Node::builder().repo(&repo).open().unwrap();
         let endpoint = format!("http://{}/api/", service.address);
-        node.remote_pins().add_service("it", &endpoint, KEY).unwrap();
+        node.remote_pins()
+            .add_service("it", &endpoint, KEY)
+            .unwrap();
         Self { node, _dir: dir }
     }
 
@@ -149,7 +155,10 @@ fn status(request: &str, status: &str, cid: &Cid) -> Value {
 fn says(error: &Error, wanted: &str) {
     let text = error.to_string();
     assert!(text.contains(wanted), "{text}");
-    assert!(!text.contains(KEY) && !format!("{error:?}").contains(KEY), "{text}");
+    assert!(
+        !text.contains(KEY) && !format!("{error:?}").contains(KEY),
+        "{text}"
+    );
 }
 
 #[test]
@@ -159,13 +168,24 @@ fn services_are_kept_by_name_without_their_keys_being_told() {
     let remote = place.node.remote_pins();
     let listed = remote.services().unwrap();
     assert_eq!(listed[0].name, "it");
-    assert_eq!(listed[0].endpoint, format!("http://{}/api", service.address));
+    assert_eq!(
+        listed[0].endpoint,
+        format!("http://{}/api", service.address)
+    );
     assert!(!format!("{listed:?}").contains(KEY));
-    says(&remote.add_service("it", "http://x", KEY).unwrap_err(), "already present");
-    says(&remote.add_service("other", "ftp://x", KEY).unwrap_err(), "valid HTTP URL");
+    says(
+        &remote.add_service("it", "http://x", KEY).unwrap_err(),
+        "already present",
+    );
+    says(
+        &remote.add_service("other", "ftp://x", KEY).unwrap_err(),
+        "valid HTTP URL",
+    );
     says(&remote.counts("nobody").unwrap_err(), "service not known");
     says(&remote.counts("").unwrap_err(), "name not specified");
-    remote.add_service("bad", "http://127.0.0.1:1", "a\nb").unwrap();
+    remote
+        .add_service("bad", "http://127.0.0.1:1", "a\nb")
+        .unwrap();
     says(&remote.counts("bad").unwrap_err(), "characters");
     remote.remove_service("nobody").unwrap();
     remote.remove_service("bad").unwrap();
@@ -178,12 +198,23 @@ fn services_are_kept_by_name_without_their_keys_being_told() {
 fn endpoints_have_one_form() {
     for (given, wanted) in [
         ("http://a.example", "http://a.example"),
-        ("HTTPS://a.example:1//x/./y/../z/", "https://a.example:1/x/z"),
+        (
+            "HTTPS://a.example:1//x/./y/../z/",
+            "https://a.example:1/x/z",
+        ),
         ("http://a/?", "http://a"),
     ] {
         assert_eq!(normalize(given).as_deref(), Ok(wanted));
     }
-    for bad in ["", "a.example", "http://", "http:///x", "http://a/pins", "http://a/?x=1", "http://a b"] {
+    for bad in [
+        "",
+        "a.example",
+        "http://",
+        "http:///x",
+        "http://a/pins",
+        "http://a/?x=1",
+        "http://a b",
+    ] {
         assert!(normalize(bad).is_err(), "{bad}");
     }
 }
@@ -205,10 +236,18 @@ fn a_pin_is_waited_for_until_it_is_made() {
         .add("it", &cid(&place).to_string(), Some("a name"), false)
         .unwrap();
     assert_eq!((pin.status, pin.cid == known), (RemoteStatus::Pinned, true));
-    let wanted = ["POST /api/pins", "GET /api/pins/r%201", "GET /api/pins/r%201"];
+    let wanted = [
+        "POST /api/pins",
+        "GET /api/pins/r%201",
+        "GET /api/pins/r%201",
+    ];
     assert_eq!(service.lines(), wanted);
     let asked = service.asked();
-    assert!(asked.iter().all(|(_, _, key, _)| *key == format!("Bearer {KEY}")));
+    assert!(
+        asked
+            .iter()
+            .all(|(_, _, key, _)| *key == format!("Bearer {KEY}"))
+    );
     let body: Value = serde_json::from_str(&asked[0].3).unwrap();
     assert_eq!(body, json!({"cid": known.to_string(), "name": "a name"}));
 }
@@ -231,10 +270,22 @@ fn what_a_service_does_wrong_is_told() {
         (text(200, "application/json", "{"), "http error 200"),
         (text(200, "application/json", "{}"), "http error 200"),
         (text(404, "application/json", "[]"), "http error 404"),
-        (Service::json(&[(202, json!({"pin": {"cid": "nothing"}}))]), "is no CID"),
-        (Service::json(&[queued.clone(), (200, other)]), "unexpected requestid=\"other\""),
-        (Service::json(&[queued.clone(), (200, failed)]), "failed to pin"),
-        (Service::json(&[queued, (404, json!({"error": {"reason": "GONE"}}))]), "GONE"),
+        (
+            Service::json(&[(202, json!({"pin": {"cid": "nothing"}}))]),
+            "is no CID",
+        ),
+        (
+            Service::json(&[queued.clone(), (200, other)]),
+            "unexpected requestid=\"other\"",
+        ),
+        (
+            Service::json(&[queued.clone(), (200, failed)]),
+            "failed to pin",
+        ),
+        (
+            Service::json(&[queued, (404, json!({"error": {"reason": "GONE"}}))]),
+            "GONE",
+        ),
     ] {
         let place = Place::new(&service);
         let cid = place.cid("x").to_string();
@@ -245,9 +296,14 @@ fn what_a_service_does_wrong_is_told() {
     }
     // Nobody is there.
     let place = Place::new(&Service::json(&[]));
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let remote = place.node.remote_pins();
-    remote.add_service("gone", &format!("http://{free}"), KEY).unwrap();
+    remote
+        .add_service("gone", &format!("http://{free}"), KEY)
+        .unwrap();
     says(&remote.counts("gone").unwrap_err(), "empty response");
 }
 
@@ -284,12 +340,21 @@ fn pages_are_read_to_the_end_and_not_round_and_round() {
     let (pins, asked) = list(&[page(3, &["c", "b"]), page(1, &["a"])]);
     assert_eq!(pins.unwrap(), ["c", "b", "a"]);
     let rest = format!("cid={known}&limit=1000&name=a%20b&status=pinned%2Cfailed");
-    assert_eq!(asked, [format!("GET /api/pins?{rest}"), format!("GET /api/pins?before=b&{rest}")]);
+    assert_eq!(
+        asked,
+        [
+            format!("GET /api/pins?{rest}"),
+            format!("GET /api/pins?before=b&{rest}")
+        ]
+    );
     assert_eq!(list(&[page(0, &[])]).0.unwrap(), [""; 0]);
     let (error, asked) = list(&[page(9, &["b"]), page(9, &["b"])]);
     says(&error.unwrap_err(), "do not go on");
     assert_eq!(asked.len(), 2);
-    says(&list(&[page(9, &[])]).0.unwrap_err(), "no PinResults.results");
+    says(
+        &list(&[page(9, &[])]).0.unwrap_err(),
+        "no PinResults.results",
+    );
     says(&list(&[page(9, &[""])]).0.unwrap_err(), "do not go on");
 }
 
@@ -297,7 +362,10 @@ fn pages_are_read_to_the_end_and_not_round_and_round() {
 fn several_pins_are_removed_only_when_that_is_meant() {
     let probe = Place::new(&Service::json(&[]));
     let known = probe.cid("x");
-    let pins = [status("r1", "pinned", &known), status("r2", "pinned", &known)];
+    let pins = [
+        status("r1", "pinned", &known),
+        status("r2", "pinned", &known),
+    ];
     let page = (200, json!({"count": 2, "results": pins}));
     let gone = (202, json!({}));
     let refused = (500, json!({"error": {"reason": "NO"}}));
@@ -335,7 +403,10 @@ fn counts_are_asked_for_by_status() {
     let mut asked = service.lines();
     asked.sort();
     let wanted = ["failed", "pinned", "pinning", "queued"];
-    assert_eq!(asked, wanted.map(|word| format!("GET /api/pins?limit=1&status={word}")));
+    assert_eq!(
+        asked,
+        wanted.map(|word| format!("GET /api/pins?limit=1&status={word}"))
+    );
 }
 
 #[test]
@@ -343,7 +414,9 @@ fn a_service_that_hangs_is_left_when_the_operation_is_cancelled() {
     let service = Service::json(&[]);
     let place = Place::new(&service);
     let soon = Instant::now() + Duration::from_millis(200);
-    let node = place.node.with_cancel(CancelToken::new().with_deadline(soon));
+    let node = place
+        .node
+        .with_cancel(CancelToken::new().with_deadline(soon));
     let error = node.remote_pins().counts("it").unwrap_err();
     assert!(matches!(error, Error::Cancelled(_)), "{error}");
 }
@@ -358,7 +431,12 @@ fn keep(place: &Place, service: &Service, asked: usize) -> Vec<String> {
         let policy = tokio::spawn(keep_mfs_pinned(node, Duration::from_millis(5), tell));
         let deadline = Instant::now() + Duration::from_secs(60);
         while service.asked().len() < asked {
-            assert!(Instant::now() < deadline, "{:?} {:?}", service.lines(), told.lock());
+            assert!(
+                Instant::now() < deadline,
+                "{:?} {:?}",
+                service.lines(),
+                told.lock()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         policy.abort();

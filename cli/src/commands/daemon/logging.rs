@@ -28,9 +28,10 @@ pub fn start(local: &Local, invocation: &Invocation) -> Result<(), Failure> {
         })?),
     };
     let level = match given("log-level") {
-        Some(name) => Some(name.parse::<Level>().map_err(|error| {
-            Failure::failed(format_args!("--log-level: {error}"))
-        })?),
+        Some(name) => Some(
+            name.parse::<Level>()
+                .map_err(|error| Failure::failed(format_args!("--log-level: {error}")))?,
+        ),
         None => local.settings.verbose.then_some(Level::Debug),
     };
     let warnings = logs::start(&logs::Options { form, level });

@@ -46,7 +46,9 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     let percent = percent.filter(|percent| (1..=100).contains(percent));
     let percent = percent.ok_or_else(|| Failure::failed("--min-percent is between 1 and 100"))?;
     let peers = invocation.wait(peers.list())?;
-    let agents = peers.iter().filter_map(|peer| peer.agent_version.as_deref());
+    let agents = peers
+        .iter()
+        .filter_map(|peer| peer.agent_version.as_deref());
     let checked = check(VERSION, agents, percent);
     let text = text(&checked);
     invocation
@@ -55,11 +57,7 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     invocation.close(node)
 }
 
-fn check<'a>(
-    running: &str,
-    agents: impl Iterator<Item = &'a str>,
-    percent: usize,
-) -> Checked {
+fn check<'a>(running: &str, agents: impl Iterator<Item = &'a str>, percent: usize) -> Checked {
     let own = numbers(running);
     let name = id::AGENT.split('/').next().unwrap_or_default();
     let (mut sampled, mut newer, mut greatest) = (0, 0, (own, running));
@@ -117,7 +115,14 @@ mod tests {
 
     #[test]
     fn an_update_is_told_when_enough_peers_have_it() {
-        let agents = ["ipfs-kit/0.1.0", "ipfs-kit/0.2.0-dev/x", "kubo/9.0.0", "ipfs-kit/x", "ipfs-kit", ""];
+        let agents = [
+            "ipfs-kit/0.1.0",
+            "ipfs-kit/0.2.0-dev/x",
+            "kubo/9.0.0",
+            "ipfs-kit/x",
+            "ipfs-kit",
+            "",
+        ];
         let checked = |percent| check("0.1.0", agents.into_iter(), percent);
         assert_eq!(
             checked(50),

@@ -242,11 +242,13 @@ impl Writer {
             }
         }
         // What may be the end of the record waits: that of the result takes its place.
-        out.append(&mut self.rest);
         let ends = |byte: &u8| *byte == b'}' || byte.is_ascii_whitespace();
         let kept = data.iter().rev().take_while(|byte| ends(byte)).count();
         let (sent, kept) = data.split_at(data.len() - kept);
-        out.extend_from_slice(sent);
+        if !sent.is_empty() {
+            out.append(&mut self.rest);
+            out.extend_from_slice(sent);
+        }
         self.rest.extend_from_slice(kept);
     }
 

@@ -23,6 +23,7 @@ use crate::server::request_id::RequestId;
 use crate::server::route::Answer;
 use crate::server::service::Service;
 use crate::server::upload::{Parts, discard, field};
+use crate::traces;
 
 /// Where files are uploaded.
 pub const UPLOAD: &str = "/api/upload";
@@ -57,6 +58,7 @@ async fn answer(
         Refusal::bad("an upload is a form: multipart/form-data with a part named file")
     })?;
     let id = request.extensions().get::<RequestId>().cloned();
+    let parent = traces::parent(request.headers());
     let mut query = request.uri().query().unwrap_or_default().to_owned();
     for (field, option) in FIELDS {
         query = query.replace(field, option);
@@ -85,6 +87,7 @@ async fn answer(
         terminal: false,
         trailers: false,
         both_names: true,
+        parent,
         waiting: Some(waiting),
         parts: Some(Parts::rest(body, form, events)),
     };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::{QUIC, TCP, address, node};
 use crate::fetch::Reach;
 use crate::{
-    AddOptions, CancelToken, Cid, Error, Job, JobState, JobWork, Node, PinAdd, RefEvent, RefsOptions,
-    Source,
+    AddOptions, CancelToken, Cid, Error, Job, JobState, JobWork, Node, PinAdd, RefEvent,
+    RefsOptions, Source,
 };
 
 /// Bytes that do not repeat.
@@ -197,7 +197,11 @@ async fn a_job_that_waits_for_the_network_goes_on_when_a_peer_connects() {
         }
     };
     let waits = job(&|job| job.reason.is_some()).await;
-    assert_eq!((waits.state, waits.runs), (JobState::Queued, 1), "{waits:?}");
+    assert_eq!(
+        (waits.state, waits.runs),
+        (JobState::Queued, 1),
+        "{waits:?}"
+    );
     two.go_online().await.unwrap();
     let target = address(&one).await;
     two.peers().unwrap().connect(&target).await.unwrap();
