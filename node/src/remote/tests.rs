@@ -269,7 +269,7 @@ fn what_a_service_does_wrong_is_told() {
         (text(200, "text/html", "<p>"), "undefined response type"),
         (text(200, "application/json", "{"), "http error 200"),
         (text(200, "application/json", "{}"), "http error 200"),
-        (text(404, "application/json", "[]"), "http error 404"),
+        (text(404, "application/json", "7"), "http error 404"),
         (
             Service::json(&[(202, json!({"pin": {"cid": "nothing"}}))]),
             "is no CID",
