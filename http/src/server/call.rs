@@ -109,7 +109,6 @@ pub struct Started {
 ///
 /// # Errors
 /// 429.
-#[expect(clippy::result_large_err, reason = "it is the answer")]
 pub async fn admit(
     service: &Service,
     call: Call,

@@ -464,13 +464,12 @@ mod tests {
                 create: true,
                 ..PatchOptions::default()
             };
-            let root = links.iter().fold(empty.clone(), |root, (name, cid)| {
+            links.iter().fold(empty.clone(), |root, (name, cid)| {
                 node.dag()
                     .add_link(&root, name, cid, create)
                     .unwrap()
                     .to_string()
-            });
-            root
+            })
         };
         let before = make(&[("d/x", &a), ("gone", &a), ("same", &a)]);
         let after = make(&[("come", &b), ("d/x", &b), ("d/y", &b), ("same", &a)]);

@@ -441,8 +441,7 @@ fn keep(place: &Place, service: &Service, asked: usize) -> Vec<String> {
         }
         policy.abort();
     });
-    let told = told.lock().clone();
-    told
+    told.lock().clone()
 }
 
 #[test]

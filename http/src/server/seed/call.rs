@@ -221,7 +221,9 @@ fn read(method: &Method, body: &[u8]) -> Result<Read, Refusal> {
 }
 
 fn no_call(reason: &str) -> Refusal {
-    Refusal::bad(format!("the body is no {{\"args\": [], \"kwargs\": {{}}}}: {reason}"))
+    Refusal::bad(format!(
+        "the body is no {{\"args\": [], \"kwargs\": {{}}}}: {reason}"
+    ))
 }
 
 /// The names by which an argument may be given.

@@ -192,23 +192,59 @@ const ABOUT: &str = "The RPC of Kubo below /api/v0, whose reading methods are an
 
 /// The routes of the kit.
 fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
-    let refused = json!({
+    vec![
+        ("/api/{method}", call_route(methods)),
+        (super::UPLOAD, upload_route()),
+        ("/api/download/{cid}", download_route()),
+        (
+            "/api/config",
+            page_route("What this node is", "application/json"),
+        ),
+        (
+            "/api/methods",
+            page_route("The methods", "application/json"),
+        ),
+        (
+            "/health",
+            page_route("Whether the node lives", "application/json"),
+        ),
+        (
+            "/ready",
+            page_route("Whether the node does what it is for", "application/json"),
+        ),
+        (
+            "/metrics",
+            page_route("Figures for Prometheus", "application/openmetrics-text"),
+        ),
+        ("/version", page_route("The version", "text/plain")),
+    ]
+}
+
+fn refused() -> Value {
+    json!({
         "description": "Refused or failed; the status is also in the body.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
-    });
-    let done = |about: &str| {
-        let result =
-            json!({"application/json": {"schema": {"$ref": "#/components/schemas/Result"}}});
-        json!({"200": {"description": about, "content": result}, "default": refused})
-    };
-    let page = |about: &str, media_type: &str| {
-        json!({"get": {
-            "tags": ["kit"],
-            "summary": about,
-            "responses": {"200": {"description": about, "content": {media_type: {}}}, "default": refused},
-        }})
-    };
-    let path = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema});
+    })
+}
+
+fn done(about: &str) -> Value {
+    let result = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Result"}}});
+    json!({"200": {"description": about, "content": result}, "default": refused()})
+}
+
+fn in_path(name: &str, about: &str, schema: &Value) -> Value {
+    json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
+}
+
+fn page_route(about: &str, media_type: &str) -> Value {
+    json!({"get": {
+        "tags": ["kit"],
+        "summary": about,
+        "responses": {"200": {"description": about, "content": {media_type: {}}}, "default": refused()},
+    }})
+}
+
+fn call_route(methods: &[String]) -> Value {
     let call = json!({
         "type": "object",
         "additionalProperties": false,
@@ -217,6 +253,18 @@ fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
             "kwargs": {"type": "object"},
         },
     });
+    let method = json!({"type": "string", "enum": methods});
+    json!({"post": {
+        "operationId": "kit_call",
+        "tags": ["kit"],
+        "summary": "Call a method with its arguments in JSON",
+        "parameters": [in_path("method", "The method", &method)],
+        "requestBody": {"content": {"application/json": {"schema": call}}},
+        "responses": done("The result."),
+    }})
+}
+
+fn upload_route() -> Value {
     let form = json!({
         "type": "object",
         "required": ["file"],
@@ -226,59 +274,28 @@ fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
             "file": {"contentMediaType": "application/octet-stream"},
         },
     });
+    json!({"post": {
+        "operationId": "kit_upload",
+        "tags": ["kit"],
+        "summary": "Add a file; the other fields come before it",
+        "requestBody": {"required": true, "content": {"multipart/form-data": {"schema": form}}},
+        "responses": done("What was added."),
+    }})
+}
+
+fn download_route() -> Value {
     let name = json!({"name": "filename", "in": "query", "schema": {"type": "string"}});
-    vec![
-        (
-            "/api/{method}",
-            json!({"post": {
-                "operationId": "kit_call",
-                "tags": ["kit"],
-                "summary": "Call a method with its arguments in JSON",
-                "parameters": [path("method", "The method", json!({"type": "string", "enum": methods}))],
-                "requestBody": {"content": {"application/json": {"schema": call}}},
-                "responses": done("The result."),
-            }}),
-        ),
-        (
-            super::UPLOAD,
-            json!({"post": {
-                "operationId": "kit_upload",
-                "tags": ["kit"],
-                "summary": "Add a file; the other fields come before it",
-                "requestBody": {"required": true, "content": {"multipart/form-data": {"schema": form}}},
-                "responses": done("What was added."),
-            }}),
-        ),
-        (
-            "/api/download/{cid}",
-            json!({"get": {
-                "operationId": "kit_download",
-                "tags": ["kit"],
-                "summary": "A file to be saved",
-                "parameters": [path("cid", "The file", json!({"type": "string"})), name],
-                "responses": {
-                    "200": {"description": "The content.", "content": {"application/octet-stream": {}}},
-                    "206": {"description": "A part of it.", "content": {"application/octet-stream": {}}},
-                    "default": refused,
-                },
-            }}),
-        ),
-        ("/api/config", page("What this node is", "application/json")),
-        ("/api/methods", page("The methods", "application/json")),
-        (
-            "/health",
-            page("Whether the node lives", "application/json"),
-        ),
-        (
-            "/ready",
-            page("Whether the node does what it is for", "application/json"),
-        ),
-        (
-            "/metrics",
-            page("Figures for Prometheus", "application/openmetrics-text"),
-        ),
-        ("/version", page("The version", "text/plain")),
-    ]
+    json!({"get": {
+        "operationId": "kit_download",
+        "tags": ["kit"],
+        "summary": "A file to be saved",
+        "parameters": [in_path("cid", "The file", &json!({"type": "string"})), name],
+        "responses": {
+            "200": {"description": "The content.", "content": {"application/octet-stream": {}}},
+            "206": {"description": "A part of it.", "content": {"application/octet-stream": {}}},
+            "default": refused(),
+        },
+    }})
 }
 
 #[cfg(test)]
