@@ -16,6 +16,7 @@ mod hostile;
 mod inputs;
 mod matrix;
 mod migrate;
+mod nat;
 mod network;
 mod online;
 mod pinning;

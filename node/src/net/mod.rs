@@ -40,6 +40,7 @@ mod routing;
 mod security;
 mod serve;
 mod settings;
+mod sieve;
 mod streams;
 mod task;
 #[cfg(test)]
