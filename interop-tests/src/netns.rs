@@ -120,9 +120,7 @@ mod tests {
         let (one, two) = (Namespace::new().unwrap(), Namespace::new().unwrap());
         one.link(("a", "10.9.0.1/24"), (&two, "b", "10.9.0.2/24"))
             .unwrap();
-        let listener = two
-            .within(|| Ok(TcpListener::bind("10.9.0.2:0")?))
-            .unwrap();
+        let listener = two.within(|| Ok(TcpListener::bind("10.9.0.2:0")?)).unwrap();
         let at = listener.local_addr().unwrap();
         one.within(|| Ok(TcpStream::connect(at)?)).unwrap();
         // From outside there is no way in.
@@ -131,7 +129,10 @@ mod tests {
         let own = format!("ipfs-kit-{}-", std::process::id());
         for name in names {
             let name = name.unwrap().file_name();
-            assert!(!name.to_string_lossy().starts_with(&own), "{name:?} is left");
+            assert!(
+                !name.to_string_lossy().starts_with(&own),
+                "{name:?} is left"
+            );
         }
     }
 }

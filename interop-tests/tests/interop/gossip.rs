@@ -167,9 +167,19 @@ fn a_topic_that_is_no_text_does_no_harm() -> Result<()> {
     nodes.push((ours, subscriber));
     reaches_all(&nodes, &nodes[0].0, TOPIC)?;
     reaches_all(&nodes, &nodes[1].0, TOPIC)?;
-    let _late = Subscriber::start(&nodes[0].0, OsStr::from_bytes(&[&strange[..], b"y"].concat()))?;
+    let _late = Subscriber::start(
+        &nodes[0].0,
+        OsStr::from_bytes(&[&strange[..], b"y"].concat()),
+    )?;
     subscribed_to(&nodes[0].0, 3)?;
-    nodes[0].0.run_with([OsStr::new("pubsub"), OsStr::new("pub"), OsStr::from_bytes(&strange)], b"?")?;
+    nodes[0].0.run_with(
+        [
+            OsStr::new("pubsub"),
+            OsStr::new("pub"),
+            OsStr::from_bytes(&strange),
+        ],
+        b"?",
+    )?;
     reaches_all(&nodes, &nodes[0].0, TOPIC)?;
     reaches_all(&nodes, &nodes[1].0, TOPIC)?;
     let peers = nodes[1].0.text(["pubsub", "peers", TOPIC])?;

@@ -57,7 +57,11 @@ impl Home {
         let (router, host) = (Namespace::new()?, Namespace::new()?);
         router.link(
             ("wan", &format!("11.0.{number}.1/24")),
-            (middle, &format!("home{number}"), &format!("11.0.{number}.254/24")),
+            (
+                middle,
+                &format!("home{number}"),
+                &format!("11.0.{number}.254/24"),
+            ),
         )?;
         router.link(
             ("lan", &format!("192.168.{number}.1/24")),
@@ -165,7 +169,9 @@ fn is_relayed(address: &str) -> bool {
 
 /// The other one's file comes over, whole.
 fn fetches(node: &Online, from: &Online, size: usize, seed: u8) -> Result<()> {
-    let bytes: Vec<u8> = (0..size).map(|n| (n / 251) as u8 ^ (n as u8) ^ seed).collect();
+    let bytes: Vec<u8> = (0..size)
+        .map(|n| (n / 251) as u8 ^ (n as u8) ^ seed)
+        .collect();
     let cid = from.add(&bytes)?;
     ensure!(node.run(["cat", "--timeout=60s", &cid])? == bytes);
     Ok(())
@@ -174,7 +180,9 @@ fn fetches(node: &Online, from: &Online, size: usize, seed: u8) -> Result<()> {
 /// What the relay has sent.
 fn sent(relay: &Online) -> Result<u64> {
     let told = relay.json(["stats", "bw"])?;
-    let sent = told.first().and_then(|bandwidth| bandwidth["TotalOut"].as_u64());
+    let sent = told
+        .first()
+        .and_then(|bandwidth| bandwidth["TotalOut"].as_u64());
     anyhow::Context::context(sent, "`stats bw` says nothing")
 }
 
@@ -198,10 +206,16 @@ fn behind_routers_a_relay_is_the_only_way() -> Result<()> {
     fetches(&one, &two, SMALL, 1)?;
     fetches(&two, &one, SMALL, 2)?;
     let through = sent(&relay)? - before;
-    ensure!(through >= 2 * SMALL as u64, "{through} bytes through the relay");
+    ensure!(
+        through >= 2 * SMALL as u64,
+        "{through} bytes through the relay"
+    );
     for (node, other) in [(&one, &two), (&two, &one)] {
         let ways = ways(node, other)?;
-        ensure!(!ways.is_empty() && ways.iter().all(|way| is_relayed(way)), "{ways:?}");
+        ensure!(
+            !ways.is_empty() && ways.iter().all(|way| is_relayed(way)),
+            "{ways:?}"
+        );
     }
     Ok(())
 }
@@ -227,7 +241,10 @@ fn a_hole_is_punched(way: Way) -> Result<()> {
     fetches(&one, &two, LARGE, 3)?;
     fetches(&two, &one, LARGE, 4)?;
     let through = sent(&relay)? - before;
-    ensure!(through < LARGE as u64 / 8, "{through} bytes through the relay");
+    ensure!(
+        through < LARGE as u64 / 8,
+        "{through} bytes through the relay"
+    );
     Ok(())
 }
 

@@ -191,9 +191,10 @@ impl Sieve {
             }
             return;
         }
-        let value = digits.iter().rev().fold(0_u64, |value, digit| {
-            value << 7 | u64::from(digit & 0x7f)
-        });
+        let value = digits
+            .iter()
+            .rev()
+            .fold(0_u64, |value, digit| value << 7 | u64::from(digit & 0x7f));
         match self.place {
             Place::Start => self.enter(Kind::Rpc, value),
             Place::Tag => self.handle_tag(value),

@@ -205,11 +205,7 @@ impl<S> Drop for MeteredStream<S> {
 
 impl<S: AsyncRead + Unpin> MeteredStream<S> {
     /// Reads what the peer sent.
-    fn poll_receive(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let most = match &mut self.down {
             Some(place) => ready!(place.poll_go(cx)).min(buf.len()),
             None => buf.len(),
