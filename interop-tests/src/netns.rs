@@ -75,7 +75,7 @@ impl Namespace {
         let (there, name, address) = other;
         let place = format!("/proc/{}/fd/{}", std::process::id(), there.held.as_raw_fd());
         self.ip(&format!(
-            "link add {} type veth peer name {name} netns {place}",
+            "link add name {} type veth peer name {name} netns {place}",
             own.0
         ))?;
         for (end, name, address) in [(self, own.0, own.1), (there, name, address)] {

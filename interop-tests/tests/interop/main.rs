@@ -14,6 +14,7 @@ mod guards;
 mod helia;
 mod hostile;
 mod inputs;
+mod large;
 mod matrix;
 mod migrate;
 mod nat;

@@ -9,6 +9,7 @@ use libp2p::pnet::PreSharedKey;
 use libp2p::{Multiaddr, PeerId};
 
 use super::NetError;
+use super::custom::{self, Plan};
 use super::filter::IpRange;
 use super::limits::{self, BandwidthLimits, Caps};
 use crate::config::Config;
@@ -62,6 +63,56 @@ pub enum RoutingMode {
     Auto,
 }
 
+impl RoutingMode {
+    /// A DHT that two routers want serves as much as either wants.
+    fn wider(self, other: Self) -> Self {
+        let rank = |mode| match mode {
+            Self::Off => 0,
+            Self::Client => 1,
+            Self::Auto => 2,
+            Self::Server => 3,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+/// What this node is in each DHT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DhtModes {
+    pub wan: RoutingMode,
+    pub lan: RoutingMode,
+}
+
+impl DhtModes {
+    /// In neither.
+    pub const OFF: Self = Self {
+        wan: RoutingMode::Off,
+        lan: RoutingMode::Off,
+    };
+
+    fn both(mode: RoutingMode) -> Self {
+        Self {
+            wan: mode,
+            lan: mode,
+        }
+    }
+
+    /// In the WAN's, or the LAN's.
+    pub fn of(self, wan: bool) -> RoutingMode {
+        if wan { self.wan } else { self.lan }
+    }
+
+    /// A router wants this of a DHT.
+    pub fn widen(&mut self, wan: bool, mode: RoutingMode) {
+        let own = if wan { &mut self.wan } else { &mut self.lan };
+        *own = own.wider(mode);
+    }
+}
+
 /// `Swarm.RelayService`.
 #[derive(Clone, Debug)]
 pub struct RelayService {
@@ -94,7 +145,9 @@ pub struct Settings {
     pub caps: Caps,
     pub bandwidth: BandwidthLimits,
     pub bandwidth_told: bool,
-    pub routing: RoutingMode,
+    pub routing: DhtModes,
+    /// `Routing.Routers` and `Routing.Methods`, where `Routing.Type` is `custom`.
+    pub custom: Option<Plan>,
     pub delegated: DelegatedSettings,
     pub retrieval: RetrievalSettings,
     /// Where the DHTs' records are kept; `None`: in memory.
@@ -138,6 +191,25 @@ impl Settings {
         let public = private_network.is_none();
         let connections = connections(config)?;
         let bootstrap = bootstrap(config, public)?;
+        let (modes, custom) = routing(config, &mut warnings)?;
+        let delegated = DelegatedSettings::read(config, public && !bootstrap.is_empty())?;
+        if config.text(ROUTING_TYPE) == Some("delegated")
+            && delegated == DelegatedSettings::default()
+        {
+            return Err(NetError::BadSetting {
+                key: ROUTING_TYPE,
+                reason: "delegated needs Routing.DelegatedRouters or Ipns.DelegatedPublishers: there are none".to_owned(),
+            });
+        }
+        let retrieval = RetrievalSettings::read(config)?;
+        let bitswap = on("Bitswap.Libp2pEnabled", true);
+        if !bitswap && !retrieval.enabled {
+            return Err(NetError::BadSetting {
+                key: "Bitswap.Libp2pEnabled",
+                reason: "it is switched off, and HTTPRetrieval.Enabled too: there is no way left to get a block"
+                    .to_owned(),
+            });
+        }
         let settings = Self {
             listen: listen_addresses(config, &transports, public, &mut warnings)?,
             announce: addresses(config, "Addresses.Announce")?,
@@ -150,9 +222,10 @@ impl Settings {
             connections,
             bandwidth: limits::bandwidth(config)?,
             bandwidth_told: !on("Swarm.DisableBandwidthMetrics", false),
-            routing: routing(config)?,
-            delegated: DelegatedSettings::read(config, public && !bootstrap.is_empty())?,
-            retrieval: RetrievalSettings::read(config)?,
+            routing: modes,
+            custom,
+            delegated,
+            retrieval,
             records: repo.map(|repo| repo.join("dht.redb")),
             loopback_on_lan: on("Routing.LoopbackAddressesOnLanDHT", false),
             bootstrap,
@@ -171,7 +244,7 @@ impl Settings {
             autonat_service: config.text("AutoNAT.ServiceMode") != Some("disabled"),
             port_mapping: !on("Swarm.DisableNatPortMap", false),
             mounting: on("Experimental.Libp2pStreamMounting", false),
-            bitswap: on("Bitswap.Libp2pEnabled", true),
+            bitswap,
             bitswap_server: on("Bitswap.ServerEnabled", true),
             agent: agent(config),
             transports,
@@ -262,19 +335,31 @@ fn connections(config: &Config) -> Result<ConnSettings, NetError> {
     })
 }
 
-fn routing(config: &Config) -> Result<RoutingMode, NetError> {
-    match config.text("Routing.Type").unwrap_or("auto") {
-        "none" | "delegated" => Ok(RoutingMode::Off),
-        "dhtclient" | "autoclient" => Ok(RoutingMode::Client),
-        "dhtserver" => Ok(RoutingMode::Server),
-        "dht" | "auto" | "" => Ok(RoutingMode::Auto),
-        other => Err(NetError::BadSetting {
-            key: "Routing.Type",
-            reason: format!(
-                "{other:?} is not one of auto, autoclient, dht, dhtclient, dhtserver, delegated, none"
-            ),
-        }),
-    }
+const ROUTING_TYPE: &str = "Routing.Type";
+
+fn routing(
+    config: &Config,
+    warnings: &mut Vec<String>,
+) -> Result<(DhtModes, Option<Plan>), NetError> {
+    let mode = match config.text(ROUTING_TYPE).unwrap_or("auto") {
+        "none" | "delegated" => RoutingMode::Off,
+        "dhtclient" | "autoclient" => RoutingMode::Client,
+        "dhtserver" => RoutingMode::Server,
+        "dht" | "auto" | "" => RoutingMode::Auto,
+        "custom" => {
+            let (plan, modes) = custom::read(config, warnings)?;
+            return Ok((modes, Some(plan)));
+        }
+        other => {
+            return Err(NetError::BadSetting {
+                key: ROUTING_TYPE,
+                reason: format!(
+                    "{other:?} is not one of auto, autoclient, dht, dhtclient, dhtserver, delegated, custom, none"
+                ),
+            });
+        }
+    };
+    Ok((DhtModes::both(mode), None))
 }
 
 fn relay_service(config: &Config) -> RelayService {
@@ -293,9 +378,10 @@ fn relay_service(config: &Config) -> RelayService {
 
 #[cfg(test)]
 mod tests {
+    use super::addresses::BOOTSTRAP;
     use super::*;
     use crate::config::Layers;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn settings(values: &[(&str, Value)]) -> Result<Settings, NetError> {
         let values = values
@@ -317,7 +403,7 @@ mod tests {
             (settings.connections.low, settings.connections.high),
             (32, Some(96))
         );
-        assert_eq!(settings.routing, RoutingMode::Auto);
+        assert_eq!(settings.routing, DhtModes::both(RoutingMode::Auto));
         assert_eq!(settings.security, [SecurityKind::Tls, SecurityKind::Noise]);
         assert!(settings.pubsub.is_none() && settings.mdns && settings.relay_service.is_none());
         assert_eq!(settings.bootstrap.len(), BOOTSTRAP.len());

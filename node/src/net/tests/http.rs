@@ -244,3 +244,66 @@ async fn a_router_that_is_down_does_not_hold_up_the_dht() {
     let id = owner.peers().unwrap().id().await.unwrap();
     assert_eq!(provider.unwrap().unwrap().peer, id.id);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_alone_peers_are_not_asked() {
+    let owner = node(&[TCP]).await;
+    let there = noise(600_000, 8);
+    let cid = add(&owner, there.clone()).await;
+    let gate = gateway(&owner, Manner::Honest).await;
+    let http = ("Bitswap.Libp2pEnabled", json!(false));
+    let reader = with_gateways(&[&gate], std::slice::from_ref(&http)).await;
+    let peers = reader.peers().unwrap();
+    peers.connect(&address(&owner).await).await.unwrap();
+    assert!(cat(&reader, &cid).await.unwrap() == there);
+    assert_eq!(gate.count(), 4, "the root and three chunks");
+    let protocols = peers.id().await.unwrap().protocols;
+    assert!(
+        protocols.iter().all(|name| !name.contains("bitswap")),
+        "{protocols:?}"
+    );
+    assert_eq!(owner.bitswap().unwrap().stat().blocks_sent, 0);
+    // What only the peer has is not to be had.
+    let empty = gateway(&owner, Manner::Empty).await;
+    let other = with_gateways(&[&empty], std::slice::from_ref(&http)).await;
+    other
+        .peers()
+        .unwrap()
+        .connect(&address(&owner).await)
+        .await
+        .unwrap();
+    let other = other
+        .with_cancel(CancelToken::new().with_deadline(Instant::now() + Duration::from_secs(2)));
+    let error = cat(&other, &cid).await.unwrap_err().to_string();
+    assert!(error.contains("it does not have the block"), "{error}");
+    // Neither way is none.
+    let off = [http, ("HTTPRetrieval.Enabled", json!(false))];
+    let error = node_with(&[TCP], &off).await.err().unwrap().to_string();
+    assert!(error.contains("Bitswap.Libp2pEnabled"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_dags_come_as_cars_and_what_they_lack_block_by_block() {
+    let owner = node(&[TCP]).await;
+    let data = noise(4 << 20, 9);
+    let cid = add(&owner, data.clone()).await;
+    for (manner, least, most) in [
+        (Manner::Cars, 0, 0),
+        (Manner::HalfCars, 1, 12),
+        (Manner::ForgedCars, 17, 17),
+        (Manner::Honest, 17, 17),
+    ] {
+        let gate = gateway(&owner, manner).await;
+        let reader = with_gateways(&[&gate], &[]).await;
+        assert!(cat(&reader, &cid).await.unwrap() == data, "{manner:?}");
+        let count = gate.count();
+        assert!(
+            (least..=most).contains(&count),
+            "{manner:?}: {count} blocks"
+        );
+        assert!(
+            cat(&reader.offline(), &cid).await.unwrap() == data,
+            "{manner:?}"
+        );
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use libp2p::kad::store::RecordStore;
 use libp2p::kad::{Record, RecordKey};
 
 use super::super::disk::{Change, Loaded, Side};

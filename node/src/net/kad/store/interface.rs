@@ -9,10 +9,10 @@ use libp2p::kad::{ProviderRecord, Record, RecordKey};
 
 use super::super::disk::Change;
 use super::behind::unix;
-use super::{ADDRESSES_MAX, ENTRY_BYTES, Publisher, Records, Value};
+use super::{ADDRESSES_MAX, ENTRY_BYTES, Records, Value};
 
 /// Keys that this node announced itself; the oldest makes room.
-const PROVIDED_MAX: usize = 16_384;
+pub(super) const PROVIDED_MAX: usize = 16_384;
 
 impl RecordStore for Records {
     type RecordsIter<'a> = Box<dyn Iterator<Item = Cow<'a, Record>> + 'a>;
