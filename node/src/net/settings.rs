@@ -193,23 +193,6 @@ impl Settings {
         let bootstrap = bootstrap(config, public)?;
         let (modes, custom) = routing(config, &mut warnings)?;
         let delegated = DelegatedSettings::read(config, public && !bootstrap.is_empty())?;
-        if config.text(ROUTING_TYPE) == Some("delegated")
-            && delegated == DelegatedSettings::default()
-        {
-            return Err(NetError::BadSetting {
-                key: ROUTING_TYPE,
-                reason: "delegated needs Routing.DelegatedRouters or Ipns.DelegatedPublishers: there are none".to_owned(),
-            });
-        }
-        let retrieval = RetrievalSettings::read(config)?;
-        let bitswap = on("Bitswap.Libp2pEnabled", true);
-        if !bitswap && !retrieval.enabled {
-            return Err(NetError::BadSetting {
-                key: "Bitswap.Libp2pEnabled",
-                reason: "it is switched off, and HTTPRetrieval.Enabled too: there is no way left to get a block"
-                    .to_owned(),
-            });
-        }
         let settings = Self {
             listen: listen_addresses(config, &transports, public, &mut warnings)?,
             announce: addresses(config, "Addresses.Announce")?,
@@ -225,7 +208,7 @@ impl Settings {
             routing: modes,
             custom,
             delegated,
-            retrieval,
+            retrieval: RetrievalSettings::read(config)?,
             records: repo.map(|repo| repo.join("dht.redb")),
             loopback_on_lan: on("Routing.LoopbackAddressesOnLanDHT", false),
             bootstrap,
@@ -244,16 +227,41 @@ impl Settings {
             autonat_service: config.text("AutoNAT.ServiceMode") != Some("disabled"),
             port_mapping: !on("Swarm.DisableNatPortMap", false),
             mounting: on("Experimental.Libp2pStreamMounting", false),
-            bitswap,
+            bitswap: on("Bitswap.Libp2pEnabled", true),
             bitswap_server: on("Bitswap.ServerEnabled", true),
             agent: agent(config),
             transports,
             warnings: Vec::new(),
         };
+        settings.check(config)?;
         Ok(Self {
             warnings,
             ..settings
         })
+    }
+
+    /// Refuses what leaves nothing to do, as Kubo does.
+    fn check(&self, config: &Config) -> Result<(), NetError> {
+        let bad = |key, reason: &str| {
+            Err(NetError::BadSetting {
+                key,
+                reason: reason.to_owned(),
+            })
+        };
+        let delegates = config.text(ROUTING_TYPE) == Some("delegated");
+        if delegates && self.delegated == DelegatedSettings::default() {
+            return bad(
+                ROUTING_TYPE,
+                "delegated needs Routing.DelegatedRouters or Ipns.DelegatedPublishers: there are none",
+            );
+        }
+        if !self.bitswap && !self.retrieval.enabled {
+            return bad(
+                "Bitswap.Libp2pEnabled",
+                "it is switched off, and HTTPRetrieval.Enabled too: there is no way left to get a block",
+            );
+        }
+        Ok(())
     }
 }
 
