@@ -105,6 +105,7 @@ pub(crate) struct Net {
     /// Bitswap's behaviour where peers are not to be asked. Without it there would be no sessions.
     unplugged: Mutex<Option<ipfs_kit_bitswap::Behaviour>>,
     asks_peers: bool,
+    ignored: Vec<PeerId>,
     delegated: Option<Arc<Delegated>>,
     custom: Option<Arc<Custom>>,
     retrieval: Option<Arc<Retrieval>>,
@@ -148,6 +149,7 @@ impl Net {
         let records = records.filter(|_| settings.routing != settings::DhtModes::OFF);
         let records = records.and_then(|path| kad::start_disk(path, validators.clone()));
         let follows_names = settings.name_topics;
+        let ignored = settings.ignored.clone();
         let (mut task, ready) = SwarmTask::new(key, settings, validators, behaviour, commands)?;
         let records = records.map(|started| {
             task.keep_records(started.sides);
@@ -166,6 +168,7 @@ impl Net {
             streams,
             bitswap,
             asks_peers: unplugged.is_none(),
+            ignored,
             unplugged: Mutex::new(unplugged),
             delegated: delegated.map(Arc::new),
             custom: custom.map(Arc::new),
@@ -195,6 +198,11 @@ impl Net {
     /// Whether blocks are asked of peers (`Bitswap.Libp2pEnabled`), and not of HTTP gateways alone.
     pub fn asks_peers(&self) -> bool {
         self.asks_peers
+    }
+
+    /// Whether a provider is one that nobody is to be asked for (`Routing.IgnoreProviders`), or this node.
+    pub fn ignores(&self, provider: &PeerId) -> bool {
+        *provider == self.local || self.ignored.contains(provider)
     }
 
     /// The routers that are asked over HTTP, if there are any.

@@ -64,7 +64,7 @@ async fn search(net: Weak<Net>, need: NeedProviders) -> Option<()> {
     };
     let mut found = routing.find_sources(&need.cid, PROVIDERS_MAX).await.ok()?;
     while let Some(mut provider) = found.recv().await {
-        if provider.peer == net.local() {
+        if net.ignores(&provider.peer) {
             continue;
         }
         if let Some(retrieval) = &retrieval {

@@ -17,7 +17,7 @@ use crate::delegated::DelegatedSettings;
 use crate::retrieval::RetrievalSettings;
 
 pub use addresses::{Kind, NoAnnounce, kind_of};
-use addresses::{addresses, bootstrap, filters, listen_addresses, no_announce, peering};
+use addresses::{addresses, bootstrap, filters, ignored, listen_addresses, no_announce, peering};
 
 /// An encryption of byte streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,8 @@ pub struct Settings {
     pub custom: Option<Plan>,
     pub delegated: DelegatedSettings,
     pub retrieval: RetrievalSettings,
+    /// `Routing.IgnoreProviders`: nobody is asked for a block because one of these is said to have it.
+    pub ignored: Vec<PeerId>,
     /// Where the DHTs' records are kept; `None`: in memory.
     pub records: Option<PathBuf>,
     pub loopback_on_lan: bool,
@@ -209,6 +211,7 @@ impl Settings {
             custom,
             delegated,
             retrieval: RetrievalSettings::read(config)?,
+            ignored: ignored(config)?,
             records: repo.map(|repo| repo.join("dht.redb")),
             loopback_on_lan: on("Routing.LoopbackAddressesOnLanDHT", false),
             bootstrap,

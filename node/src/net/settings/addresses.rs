@@ -156,6 +156,17 @@ pub(super) fn bootstrap(config: &Config, public: bool) -> Result<Vec<Multiaddr>,
     Ok(peers)
 }
 
+pub(super) fn ignored(config: &Config) -> Result<Vec<PeerId>, NetError> {
+    const KEY: &str = "Routing.IgnoreProviders";
+    let each = texts(config, KEY).map(|text| {
+        super::super::parse_peer(text).map_err(|error| NetError::BadSetting {
+            key: KEY,
+            reason: error.to_string(),
+        })
+    });
+    each.collect()
+}
+
 pub(super) fn peering(config: &Config) -> Result<Vec<(PeerId, Vec<Multiaddr>)>, NetError> {
     const KEY: &str = "Peering.Peers";
     let bad = |reason: String| NetError::BadSetting { key: KEY, reason };

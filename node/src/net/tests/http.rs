@@ -185,6 +185,35 @@ async fn a_router_tells_of_gateways_and_of_peers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_can_be_ignored() {
+    let owner = node(&[TCP]).await;
+    let cid = add(&owner, noise(1000, 10)).await;
+    let server = gateway(&owner, Manner::Honest).await;
+    let table = Table::default();
+    let teller = router(Table::clone(&table)).await;
+    let peer = PeerId::random();
+    let gate = record(peer, &[server.multiaddr()], "transport-ipfs-gateway-http");
+    let document = format!(r#"{{"Providers":[{gate}]}}"#);
+    table.lock().insert(
+        format!("/providers/{cid}"),
+        ("application/json", document.into()),
+    );
+    let values = [
+        ("Routing.Type", json!("delegated")),
+        ("Routing.DelegatedRouters", json!([teller.url()])),
+        ("Routing.IgnoreProviders", json!([peer.to_string()])),
+    ];
+    let reader = node_with(&[TCP], &values).await.unwrap();
+    let reader = reader
+        .with_cancel(CancelToken::new().with_deadline(Instant::now() + Duration::from_secs(3)));
+    cat(&reader, &cid).await.unwrap_err();
+    assert!(teller.count() > 0);
+    assert_eq!(server.count(), 0);
+    let reader = node_with(&[TCP], &values[..2]).await.unwrap();
+    assert_eq!(cat(&reader, &cid).await.unwrap(), noise(1000, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_go_through_a_router() {
     let table = Table::default();
     let teller = router(Table::clone(&table)).await;
