@@ -358,6 +358,12 @@ fn routing(
         "dhtserver" => RoutingMode::Server,
         "dht" | "auto" | "" => RoutingMode::Auto,
         "custom" => {
+            if config.flag("Routing.AcceleratedDHTClient") == Some(true) {
+                return Err(NetError::BadSetting {
+                    key: "Routing.AcceleratedDHTClient",
+                    reason: "where Routing.Type is custom, it is set on single routers".to_owned(),
+                });
+            }
             let (plan, modes) = custom::read(config, warnings)?;
             return Ok((modes, Some(plan)));
         }
