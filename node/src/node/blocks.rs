@@ -40,7 +40,7 @@ impl Node {
         if self.offline {
             return None;
         }
-        self.net().ok().filter(|net| net.bitswap().is_some())
+        self.net().ok()
     }
 
     /// The bytes of a block, from the store or from the network. Blocks the thread.
@@ -82,9 +82,9 @@ impl Node {
         let stored = self.put_quietly(guard, blocks);
         // Somebody may be waiting for just these.
         if stored.is_ok()
-            && let Some(bitswap) = self.shared.net.get().and_then(|net| net.bitswap())
+            && let Some(net) = self.shared.net.get()
         {
-            bitswap.notify_new_blocks(blocks);
+            net.bitswap().notify_new_blocks(blocks);
         }
         stored
     }

@@ -115,9 +115,9 @@ impl Node {
     /// Bitswap: what was exchanged and what is wanted.
     ///
     /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`], [`NetError::NoBitswap`].
+    /// [`NetError::Offline`], [`NetError::Stopped`].
     pub fn bitswap(&self) -> Result<Bitswap, NetError> {
-        self.net()?.bitswap().cloned().ok_or(NetError::NoBitswap)
+        Ok(self.net()?.bitswap().clone())
     }
 
     /// Sentences about configured things of the network that have no effect.
