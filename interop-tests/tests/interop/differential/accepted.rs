@@ -127,7 +127,7 @@ pub const ACCEPTED: &[Accepted] = &[
     accepted("*HTTP://*", "", ANOTHER, "schemes are written small"),
 
     // What is not there.
-    accepted("* version/check*", "", ANOTHER, "it looks for releases of Kubo"),
+    accepted("* object/patch/*&=*", "", ANOTHER, "options have names"),
     accepted("*diag/datastore*", "404", ANOTHER, "it looks into Kubo's datastore"),
     accepted("*pin/remote/service/rm?arg=*&arg=*", "", ANOTHER, "arguments too many are passed over, as by other commands"),
     accepted("*repo/migrate*", "404", ANOTHER, "a daemon says so too that there is nothing to migrate"),
