@@ -17,7 +17,7 @@ use ipfs_kit_unixfs::{CidSpec, DirectoryOptions, Kind, Mtime, Root, UnixFs};
 use rustc_hash::FxBuildHasher;
 
 use super::error::MfsError;
-use super::table::Put;
+use super::log::Put;
 use crate::error::{Error, Result};
 
 /// Open directories that need not be open; more are closed.
@@ -77,7 +77,7 @@ pub struct Tree {
     /// Whether there was another change than those since the last commit, or blocks were made that only the tree knows.
     pub whole: bool,
     /// Files that were committed one by one since the root was.
-    pub logged: u64,
+    pub logged: usize,
 }
 
 struct Dir {
