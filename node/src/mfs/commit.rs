@@ -20,8 +20,12 @@ const MAX_LOGGED: usize = 16_384;
 pub(super) struct Flushing {
     /// The root that was committed last, and the generation of the log beside it.
     committed: Committed,
+    /// Who asked so far, who of them has an answer, and who is in the commit that runs.
     asked: u64,
     done: u64,
+    taken: u64,
+    /// Counts commits.
+    round: usize,
     /// Whether somebody wants the blocks of all directories.
     whole: bool,
     running: bool,
@@ -41,6 +45,8 @@ impl Flushing {
             committed: Committed { root, generation },
             asked: 0,
             done: 0,
+            taken: 0,
+            round: 0,
             whole: false,
             running: false,
         }
@@ -70,11 +76,15 @@ impl Open {
                 return Ok(());
             }
             if flushing.running {
-                self.flushed.wait(&mut flushing);
+                // Those in the commit that runs, and those in the next, wait apart: no one is woken for nothing.
+                let round = flushing.round + usize::from(ticket > flushing.taken);
+                self.flushed[round % 2].wait(&mut flushing);
                 continue;
             }
             flushing.running = true;
-            let upto = flushing.asked;
+            flushing.round += 1;
+            flushing.taken = flushing.asked;
+            let (round, taken) = (flushing.round, flushing.taken);
             let before = flushing.committed.clone();
             let whole = std::mem::take(&mut flushing.whole);
             drop(flushing);
@@ -87,11 +97,12 @@ impl Open {
             };
             flushing = self.flushing.lock();
             flushing.running = false;
-            self.flushed.notify_all();
+            self.flushed[(round + 1) % 2].notify_one();
+            self.flushed[round % 2].notify_all();
             // The others try themselves, and get an error of their own.
             flushing.committed = committed?;
             tick(&node.counters().mfs_commits);
-            flushing.done = flushing.done.max(upto);
+            flushing.done = flushing.done.max(taken);
         }
     }
 

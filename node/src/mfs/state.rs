@@ -45,7 +45,8 @@ pub(super) struct Open {
     pub(super) shared: Mutex<Weak<Guard>>,
     pub(super) writing: Mutex<Writing>,
     pub(super) flushing: Mutex<Flushing>,
-    pub(super) flushed: Condvar,
+    /// Of every other commit.
+    pub(super) flushed: [Condvar; 2],
     /// Writers of files, by path.
     pub(super) writers: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
@@ -143,7 +144,7 @@ impl Open {
             shared: Mutex::default(),
             writing: Mutex::default(),
             flushing: Mutex::new(Flushing::new(committed.root, committed.generation)),
-            flushed: Condvar::new(),
+            flushed: [Condvar::new(), Condvar::new()],
             writers: Mutex::default(),
         };
         let logged = node.mfs_state().log(node).read(committed.generation)?;

@@ -22,6 +22,7 @@ use crate::error::Result;
 mod blocks;
 mod encode;
 mod opened;
+mod rename;
 
 
 pub use blocks::{Blocks, load};
