@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
@@ -577,13 +577,17 @@ fn a_move_is_one_change() {
         write(&node, &format!("/a/{nth}"), b"content", 0).unwrap();
         write(&node, &format!("/a/dir/{nth}"), b"content", 0).unwrap();
     }
-    let done = AtomicBool::new(false);
+    let (done, commits) = (AtomicBool::new(false), AtomicUsize::new(0));
     let committed = thread::scope(|scope| {
         let committing = scope.spawn(|| {
             let mut roots = Vec::new();
             while !done.load(Ordering::Relaxed) {
                 node.mfs().flush("/").unwrap();
-                roots.extend(node.mfs().committed_root().unwrap());
+                let root = node.mfs().committed_root().unwrap();
+                if root != roots.last().cloned() {
+                    roots.extend(root);
+                }
+                commits.fetch_add(1, Ordering::Relaxed);
             }
             roots
         });
@@ -597,6 +601,12 @@ fn a_move_is_one_change() {
                 .unwrap();
             let late = [b"late".as_slice(), b"later"][nth % 2];
             write(&node, &format!("{to}/dir/{}", nth % 30), late, 0).unwrap();
+            // Now and then one commit at least begins after the move.
+            let seen = commits.load(Ordering::Relaxed);
+            while nth % 4 == 1 && commits.load(Ordering::Relaxed) < seen + 2 {
+                assert!(!committing.is_finished());
+                thread::yield_now();
+            }
         }
         done.store(true, Ordering::Relaxed);
         committing.join().unwrap()

@@ -24,7 +24,6 @@ mod encode;
 mod opened;
 mod rename;
 
-
 pub use blocks::{Blocks, load};
 use blocks::{ask, kind_of};
 
@@ -350,4 +349,3 @@ impl Dir {
         }
     }
 }
-

@@ -373,6 +373,9 @@ proptest! {
             if choice < 7 {
                 editor.reload();
             }
+            if from == to {
+                continue;
+            }
             let (from, to) = (format!("{from}").into_bytes(), format!("{to}").into_bytes());
             let names = [&from[..], &to[..]];
             editor.run(|directory| directory.prepare(&names)).unwrap();

@@ -62,7 +62,12 @@ impl Tree {
     ///
     /// # Errors
     /// When that is not open.
-    pub(super) fn open(&mut self, parent: DirId, name: &[u8], directory: Directory) -> Result<DirId> {
+    pub(super) fn open(
+        &mut self,
+        parent: DirId,
+        name: &[u8],
+        directory: Directory,
+    ) -> Result<DirId> {
         let id = DirId(self.next);
         self.next += 1;
         let clock = self.clock;

@@ -51,14 +51,15 @@ impl Directory {
             empty_estimate(options.estimate, options.stored_mode(), options.mtime) as i64 - lost;
         let mut entries = -(names.len() as i64);
         let mut missing = Vec::with_capacity(MAX_NEEDED);
-        let all_fit = sharded
-            .root
-            .visit(&mut self.supplied, &mut missing, &mut |name, target| {
-                bytes += size_of_entry(options.estimate, name.len(), target) as i64;
-                entries += 1;
-                bytes <= options.threshold as i64
-                    && (options.max_links == 0 || entries <= options.max_links as i64)
-            })?;
+        let all_fit =
+            sharded
+                .root
+                .visit(&mut self.supplied, &mut missing, &mut |name, target| {
+                    bytes += size_of_entry(options.estimate, name.len(), target) as i64;
+                    entries += 1;
+                    bytes <= options.threshold as i64
+                        && (options.max_links == 0 || entries <= options.max_links as i64)
+                })?;
         if all_fit && !missing.is_empty() {
             return Ok(self.need(missing));
         }
