@@ -20,6 +20,7 @@ pub mod alone;
 pub mod contest;
 pub mod fetch;
 pub mod limits;
+pub mod load;
 pub mod measure;
 pub mod mfs;
 pub mod rows;

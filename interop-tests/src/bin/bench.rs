@@ -137,7 +137,8 @@ fn measure(options: &Options, in_memory: bool, sizes: Sizes) -> Result<usize> {
     if wanted("rpc") {
         // Nor would all the uploads at full size.
         let room = !in_memory || options.quick;
-        println!("\n{}", rpc::run(&mut stage, runs, room)?);
+        println!();
+        rpc::run(&mut stage, runs, room)?;
     }
     exchange(options, &mut stage, (in_memory, runs), &sizes)
 }

@@ -324,6 +324,11 @@ impl Tree {
         self.dirs.get(&self.root).is_some_and(|dir| dir.dirty)
     }
 
+    /// Whether anything is to be committed.
+    pub fn has_changes(&self) -> bool {
+        self.is_dirty() || !self.guards.is_empty()
+    }
+
     /// Encodes what has changed at and below a directory; its block.
     ///
     /// # Errors
