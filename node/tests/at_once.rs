@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
-use ipfs_kit_node::{AddOptions, AtOnce, Error, Node, Source};
+use ipfs_kit_node::{AddOptions, AtOnce, Error, MfsNaming, Node, Source};
 
 const FOREIGN: &str = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
 
@@ -45,11 +45,13 @@ fn what_has_to_be_fetched_looked_up_or_written_is_missed() {
     missed(&|node| node.blocks().get("/ipns/example.org").map(drop));
     // Nobody has opened the file system yet, so it would have to be read.
     missed(&|node| node.mfs().entry("/").map(drop));
-    node.mfs().make_directory("/a", false, None).unwrap();
+    node.mfs()
+        .mkdir("/a", false, &MfsNaming::default())
+        .unwrap();
     // The block of a directory that has changed would have to be written.
     missed(&|node| node.mfs().entry("/").map(drop));
     missed(&|node| node.mfs().locality(&cid.parse().unwrap()).map(drop));
-    node.mfs().flush().unwrap();
+    node.mfs().flush("/").unwrap();
     let at_once = AtOnce::default();
     let root = node.at_once(&at_once).mfs().entry("/").unwrap();
     assert!(!at_once.missed());

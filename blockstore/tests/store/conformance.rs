@@ -97,7 +97,9 @@ fn what_is_at_hand_is_what_was_put() {
         look(false);
         assert_eq!(store.at_hand(raw("other").cid().hash()), None);
         let hashes: Vec<_> = blocks.iter().map(|block| block.cid().hash()).collect();
-        store.delete_many(&hashes.into_iter().cloned().collect::<Vec<_>>()).unwrap();
+        store
+            .delete_many(&hashes.into_iter().cloned().collect::<Vec<_>>())
+            .unwrap();
         for block in &blocks {
             assert_eq!(store.at_hand(block.cid().hash()), None);
         }
@@ -106,9 +108,15 @@ fn what_is_at_hand_is_what_was_put() {
     let store = BlockStore::open(&dir.path().join("blocks"), SegmentOptions::default()).unwrap();
     let block = raw("in memory all the time");
     store.put_many(std::slice::from_ref(&block)).unwrap();
-    assert_eq!(store.at_hand(block.cid().hash()).as_ref(), Some(block.data()));
+    assert_eq!(
+        store.at_hand(block.cid().hash()).as_ref(),
+        Some(block.data())
+    );
     store.sync().unwrap();
-    assert_eq!(store.at_hand(block.cid().hash()).as_ref(), Some(block.data()));
+    assert_eq!(
+        store.at_hand(block.cid().hash()).as_ref(),
+        Some(block.data())
+    );
 }
 
 #[test]

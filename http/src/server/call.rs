@@ -9,8 +9,8 @@ use ipfs_kit_node::CancelToken;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::at_once;
 use super::answers::{error, not_found, plain, success};
+use super::at_once;
 use super::body::RequestBody;
 use super::guard::{Door, Place};
 use super::host::RpcHost;
@@ -54,23 +54,29 @@ pub async fn call(
     let asked = Asked(call.request.name().into());
     let mut response = match at_once::answer(service, &call, &request) {
         Some(response) => response,
-        None => admit(service, call, request, boundary, door).await,
+        None => begin(service, call, request, boundary, door).await,
     };
     response.extensions_mut().insert(asked);
     response
 }
 
-async fn admit(
+/// Begins a command once there is something to begin with.
+async fn begin(
     service: &Service,
     call: Call,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     boundary: Option<String>,
     door: Door,
 ) -> Response<ReplyBody> {
-    let Some(permit) = room(service).await else {
+    // Who brings a body slowly takes nobody's place: he gets one while there are some left, and has waited long enough by
+    // then to lose it to the next who does not. The owner's own pipes may take their time.
+    let patience = service.limits().pressed();
+    let slow = boundary.is_some()
+        && door.place != Place::OwnSocket
+        && !request.body_mut().begin(patience).await;
+    let Some(permit) = room(service, slow).await else {
         return busy(Duration::from_secs(1));
     };
-    // The owner's own pipes may take their time.
     let waiting = Arc::clone(request.body().waiting());
     let waiting = (door.place != Place::OwnSocket).then_some(waiting);
     run(service, call, request, boundary, waiting, permit).await
@@ -85,13 +91,13 @@ pub fn busy(after: Duration) -> Response<ReplyBody> {
     response
 }
 
-/// Room for one command; where there is none, a client that keeps us waiting loses his.
-async fn room(service: &Service) -> Option<OwnedSemaphorePermit> {
+/// Room for one command; where there is none, a client that keeps us waiting loses his, but not for one that is `slow`.
+async fn room(service: &Service, slow: bool) -> Option<OwnedSemaphorePermit> {
     let room = service.room();
     if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
         return Some(permit);
     }
-    if !service.running().stop_slowest(service.limits().pressed()) {
+    if slow || !service.running().stop_slowest(service.limits().pressed()) {
         return None;
     }
     let freed = tokio::time::timeout(FREED, Arc::clone(room).acquire_owned());

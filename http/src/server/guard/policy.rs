@@ -46,9 +46,9 @@ impl Policy {
                     policy.origins.credentials = values.contains(&"true");
                 }
                 // One that HTTP does not allow is none.
-                _ => policy.headers.extend(owned.filter_map(|value| {
-                    Some((name.parse().ok()?, value.parse().ok()?))
-                })),
+                _ => policy.headers.extend(
+                    owned.filter_map(|value| Some((name.parse().ok()?, value.parse().ok()?))),
+                ),
             }
         }
         policy
