@@ -1,6 +1,6 @@
 //! Operations that must not wait: what they give is right, and what is not at hand is told.
 
-#![allow(clippy::unwrap_used)] // a failed step is a failed test
+#![allow(clippy::unwrap_used, clippy::result_large_err)] // a failed step is a failed test
 
 use ipfs_kit_node::{AddOptions, AtOnce, Error, MfsNaming, Node, Source};
 
