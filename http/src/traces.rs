@@ -124,6 +124,11 @@ impl Traces {
     }
 }
 
+/// Whether spans are sent.
+pub fn are_sent() -> bool {
+    TRACER.get().is_some()
+}
+
 /// The span of the client that sent these headers, if anybody wants to know.
 pub fn parent(headers: &HeaderMap) -> Option<Context> {
     TRACER.get()?;

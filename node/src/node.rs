@@ -8,14 +8,15 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use ipfs_kit_blockstore::cid::Cid;
 use ipfs_kit_blockstore::store::BlockStore;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use crate::at_once::AtOnce;
 use crate::blocks::Blocks;
 use crate::builder::NodeBuilder;
 use crate::cancel::CancelToken;
 use crate::config::Config;
 use crate::dag::{Dag, DagResolved};
-use crate::error::{Emit, Result};
+use crate::error::{Emit, Error, Result};
 use crate::fetch::Fetch;
 use crate::figures::Counters;
 use crate::files::Files;
@@ -40,6 +41,8 @@ pub struct Node {
     shared: Arc<Shared>,
     cancel: CancelToken,
     offline: bool,
+    /// Set for operations that must not wait.
+    at_once: Option<AtOnce>,
     announce: AnnounceNow,
     /// What counts what operations come by.
     meter: Option<Arc<Meter>>,
@@ -106,6 +109,7 @@ impl Node {
             shared: Arc::new(shared),
             cancel,
             offline: false,
+            at_once: None,
             announce: AnnounceNow::default(),
             meter: None,
             fetch: None,
@@ -126,6 +130,41 @@ impl Node {
             offline: true,
             ..self.clone()
         }
+    }
+
+    /// The same node, whose reading operations take only what is at hand: in memory, the operating system's included, and
+    /// not behind a lock that is held. What is not makes them fail with [`Error::NotAtHand`], and `at_once` knows. For a
+    /// thread that has others to serve; whoever misses something asks again where waiting is allowed.
+    pub fn at_once(&self, at_once: &AtOnce) -> Self {
+        Self {
+            at_once: Some(at_once.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether this handle is one of [`Node::at_once`].
+    pub(crate) fn must_not_wait(&self) -> bool {
+        self.at_once.is_some()
+    }
+
+    /// Fails where the operation must not wait.
+    pub(crate) fn check_may_wait(&self) -> Result<()> {
+        match &self.at_once {
+            None => Ok(()),
+            Some(at_once) => {
+                at_once.miss();
+                Err(Error::NotAtHand)
+            }
+        }
+    }
+
+    /// Takes a lock, waiting for it where that is allowed.
+    pub(crate) fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> Result<MutexGuard<'m, T>> {
+        if let Some(taken) = mutex.try_lock() {
+            return Ok(taken);
+        }
+        self.check_may_wait()?;
+        Ok(mutex.lock())
     }
 
     /// The same node, whose operations announce this of what they add or pin.
@@ -250,6 +289,7 @@ impl Node {
             shared: weak.upgrade()?,
             cancel,
             offline: false,
+            at_once: None,
             announce: AnnounceNow::default(),
             meter: None,
             fetch: None,

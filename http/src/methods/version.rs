@@ -24,6 +24,7 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["all"], "Show all version information"),
     ],
     subcommands: &[&check::COMMAND, &DEPS],
+    brief: true,
     run: Some(Run::Anywhere(run)),
     ..Command::EMPTY
 };

@@ -11,11 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{error, not_found, plain, success};
+use super::at_once;
 use super::body::RequestBody;
 use super::guard::{Door, Face, Place};
 use super::host::RpcHost;
 use super::parse::{self, Call, Refusal};
-use super::reply::{self, Head, Message, Notes, Outlet, ReplyBody, ReplySink};
+use super::reply::{self, Head, Message, Notes, Outlet, Pipe, ReplyBody, ReplySink};
 use super::request_id::RequestId;
 use super::running::{Running, Stops};
 use super::service::Service;
@@ -25,7 +26,8 @@ use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::ROOT;
 use crate::observed::Asked;
-use crate::output::{Encoding, Output};
+use crate::output::{Encoding, Output, Sink};
+use crate::request::Request as CommandRequest;
 use crate::traces::{self, Trace};
 
 /// Asks the daemon to tell commands that their output is read by people.
@@ -52,7 +54,29 @@ pub async fn call(
         }
     };
     let asked = Asked(call.request.name().into());
-    // The owner's own pipes may take their time.
+    let both_names = door.face == Face::Seed;
+    let mut response = match at_once::answer(service, &call, &request, both_names) {
+        Some(response) => response,
+        None => begin(service, call, request, boundary, door).await,
+    };
+    response.extensions_mut().insert(asked);
+    response
+}
+
+/// Begins a command once there is something to begin with.
+async fn begin(
+    service: &Service,
+    call: Call,
+    mut request: Request<RequestBody>,
+    boundary: Option<String>,
+    door: Door,
+) -> Response<ReplyBody> {
+    // Who brings a body slowly takes nobody's place: he gets one while there are some left, and has waited long enough by
+    // then to lose it to the next who does not. The owner's own pipes may take their time.
+    let patience = service.limits().pressed();
+    let slow = boundary.is_some()
+        && door.place != Place::OwnSocket
+        && !request.body_mut().begin(patience).await;
     let waiting = Arc::clone(request.body().waiting());
     let waiting = (door.place != Place::OwnSocket).then_some(waiting);
     let came = Came {
@@ -60,16 +84,15 @@ pub async fn call(
         terminal: request.headers().contains_key(TERMINAL),
         trailers: takes_trailers(&request),
         both_names: door.face == Face::Seed,
+        slow,
         parent: traces::parent(request.headers()),
         waiting,
         parts: boundary.map(|boundary| Parts::of(request.into_body(), &boundary)),
     };
-    let mut response = match admit(service, call, came).await {
+    match admit(service, call, came).await {
         Ok(started) => started.respond().await,
         Err(refusal) => refusal,
-    };
-    response.extensions_mut().insert(asked);
-    response
+    }
 }
 
 /// What comes with a call.
@@ -82,6 +105,8 @@ pub struct Came {
     pub trailers: bool,
     /// Whether records have the names of the Python kit, too.
     pub both_names: bool,
+    /// Whether it brings its body so slowly that it takes nobody's place.
+    pub slow: bool,
     /// The client's span, where somebody wants to know.
     pub parent: Option<Context>,
     /// How long the client has been waited for; `None` for who may take any time.
@@ -114,7 +139,7 @@ pub async fn admit(
     call: Call,
     came: Came,
 ) -> Result<Started, Response<ReplyBody>> {
-    match room(service).await {
+    match room(service, came.slow).await {
         Some(permit) => Ok(start(service, call, came, permit)),
         None => Err(busy(Duration::from_secs(1))),
     }
@@ -129,13 +154,13 @@ pub fn busy(after: Duration) -> Response<ReplyBody> {
     response
 }
 
-/// Room for one command; where there is none, a client that keeps us waiting loses his.
-async fn room(service: &Service) -> Option<OwnedSemaphorePermit> {
+/// Room for one command; where there is none, a client that keeps us waiting loses his, but not for one that is `slow`.
+async fn room(service: &Service, slow: bool) -> Option<OwnedSemaphorePermit> {
     let room = service.room();
     if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
         return Some(permit);
     }
-    if !service.running().stop_slowest(service.limits().pressed()) {
+    if slow || !service.running().stop_slowest(service.limits().pressed()) {
         return None;
     }
     let freed = tokio::time::timeout(FREED, Arc::clone(room).acquire_owned());
@@ -170,7 +195,7 @@ fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit
     let encoding = call.request.common.encoding;
     let head = Head::new(command, encoding, &call.request.options);
     let (send, pieces) = mpsc::channel(reply::QUEUE);
-    let outlet = Outlet::new(send, io);
+    let outlet = Pipe::new(send, io);
     let service = service.clone();
     let (id, terminal, both_names) = (came.id, came.terminal, came.both_names);
     let parent = came.parent;
@@ -193,10 +218,11 @@ fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit
             cancel: token,
             upload,
             notes: notes.clone(),
+            at_once: None,
             observed: Arc::clone(service.observed()),
             stop: service.stopper(),
         };
-        let end = execute(call, host, sink, both_names);
+        let end = execute(call.request, host, sink, both_names);
         if let Some(trace) = trace {
             trace.end(&end);
         }
@@ -214,7 +240,8 @@ fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit
     }
 }
 
-fn takes_trailers(request: &Request<RequestBody>) -> bool {
+/// Whether the client wants to hear what comes behind a body.
+pub fn takes_trailers(request: &Request<RequestBody>) -> bool {
     request.version() == Version::HTTP_2
         || request
             .headers()
@@ -238,29 +265,36 @@ impl Started {
                 let body = ReplyBody::stream(pieces, trailers, waiting, Box::new(running));
                 success(head, body, trailers)
             }
-            Some(Message::End(Ok(()), notes)) if notes.is_empty() => {
-                // A result of no records is a list of them.
-                let head = Head {
-                    chunked: true,
-                    ..head
-                };
-                success(head, ReplyBody::whole(""), trailers)
-            }
-            // Nothing was sent yet, so an error can be told as one; notes need trailers.
-            Some(Message::End(Err(failure), notes))
-                if (notes.is_empty() || !trailers) && !negative(&failure) =>
-            {
-                error(&failure, encoding)
-            }
-            Some(Message::End(end, notes)) => {
-                // Only trailers can tell of notes.
-                let body = ReplyBody::ended(end, notes, trailers);
-                success(head, body, trailers)
-            }
+            Some(Message::End(end, notes)) => nothing(end, notes, head, encoding, trailers),
             Some(Message::Data(_)) | None => {
                 error(&Failure::failed("the command broke off"), encoding)
             }
         }
+    }
+}
+
+/// The response of a command that ended before it sent anything.
+pub fn nothing(
+    end: Result<(), Failure>,
+    notes: String,
+    head: Head,
+    encoding: Encoding,
+    trailers: bool,
+) -> Response<ReplyBody> {
+    match end {
+        Ok(()) if notes.is_empty() => {
+            // A result of no records is a list of them.
+            let head = Head {
+                chunked: true,
+                ..head
+            };
+            success(head, ReplyBody::whole(""), trailers)
+        }
+        // An error can be told as one; notes need trailers.
+        Err(failure) if (notes.is_empty() || !trailers) && !negative(&failure) => {
+            error(&failure, encoding)
+        }
+        end => success(head, ReplyBody::ended(None, end, notes, trailers), trailers),
     }
 }
 
@@ -269,15 +303,20 @@ fn negative(failure: &Failure) -> bool {
 }
 
 /// Runs a command in this thread.
-fn execute(call: Call, host: RpcHost, sink: ReplySink, both_names: bool) -> Result<(), Failure> {
-    let command = call.request.command();
+pub fn execute(
+    request: CommandRequest,
+    host: RpcHost,
+    sink: impl Sink + 'static,
+    both_names: bool,
+) -> Result<(), Failure> {
+    let command = request.command();
     let Some(function) = command.run.and_then(crate::command::Run::function) else {
         // A group by itself: Kubo answers with nothing.
         return Ok(());
     };
     let cancel = host.cancel.clone();
-    let out = Output::new(call.request.common.encoding, Box::new(sink)).with_both_names(both_names);
-    let mut invocation = Invocation::new(call.request, Box::new(host), out);
+    let out = Output::new(request.common.encoding, Box::new(sink)).with_both_names(both_names);
+    let mut invocation = Invocation::new(request, Box::new(host), out);
     let result = function(&mut invocation);
     // What was emitted before a failure is true and belongs to the output.
     let written = match result {

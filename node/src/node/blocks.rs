@@ -29,6 +29,7 @@ impl Node {
     pub(crate) fn detached(&self) -> Self {
         Self {
             offline: true,
+            at_once: None,
             fetch: None,
             cancel: CancelToken::new(),
             ..self.clone()
@@ -60,6 +61,13 @@ impl Node {
 
     /// The bytes of a block in the store.
     pub(crate) fn local_block(&self, cid: &Cid) -> Result<Bytes> {
+        if self.at_once.is_some() {
+            if let Some(data) = self.shared.store.at_hand(cid.hash()) {
+                tick(&self.shared.counters.hits);
+                return Ok(data);
+            }
+            self.check_may_wait()?;
+        }
         match self.shared.store.get(cid.hash()) {
             Ok(Some(data)) => {
                 tick(&self.shared.counters.hits);

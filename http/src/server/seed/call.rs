@@ -107,6 +107,7 @@ async fn answer(
         terminal: false,
         trailers: false,
         both_names: true,
+        slow: false,
         parent,
         waiting: Some(waiting),
         parts: (!contents.is_empty()).then(|| Parts::ready(contents)),

@@ -87,6 +87,7 @@ async fn answer(
         terminal: false,
         trailers: false,
         both_names: true,
+        slow: false,
         parent,
         waiting: Some(waiting),
         parts: Some(Parts::rest(body, form, events)),
