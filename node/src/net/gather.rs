@@ -21,6 +21,9 @@ const GATHERED: usize = 64 << 10;
 /// What is read at once.
 const AHEAD: usize = 64 << 10;
 
+/// A read of more than this promises more.
+const BUSY: usize = 4 << 10;
+
 /// Buffers up to this length are kept by a connection that pauses.
 const KEPT: usize = 512;
 
@@ -122,7 +125,7 @@ pub struct ReadAhead<C> {
     /// What of the buffer is still to be handed on.
     start: usize,
     end: usize,
-    /// The last read gave all that was asked for: there may be more.
+    /// The last read gave all that was asked for, or much: there may be more.
     busy: bool,
 }
 
@@ -157,9 +160,9 @@ impl<C: AsyncRead + Unpin> AsyncRead for ReadAhead<C> {
             let read = Pin::new(&mut this.inner).poll_read(cx, &mut this.buffer);
             if read.is_pending() {
                 this.buffer = Box::default();
-                this.busy = false;
             }
             (this.start, this.end) = (0, ready!(read)?);
+            this.busy = this.end > BUSY;
         }
         let ready = &this.buffer[this.start..this.end];
         let count = ready.len().min(buffer.len());

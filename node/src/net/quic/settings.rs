@@ -31,6 +31,9 @@ const FIRST_BURST: u64 = 32 * 1200;
 /// Longest datagram that is taken. The kernel cuts and joins them up to 64 KiB, and there is room for many of those.
 const DATAGRAM_MAX: u16 = 16 << 10;
 
+/// After this time, long datagrams are tried again.
+const SECOND_TRY: Duration = Duration::from_secs(1);
+
 /// A peer that is silent for this long is gone; something is sent after the second time.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -127,6 +130,8 @@ fn transport(streams: u32, down: Option<u64>, on_this_machine: bool) -> Transpor
     let mut discovery = MtuDiscoveryConfig::default();
     if on_this_machine {
         discovery.upper_bound(DATAGRAM_MAX);
+        // Many losses, as when a process does not get to read, look like a path that takes less than before.
+        discovery.black_hole_cooldown(SECOND_TRY);
     }
     config.mtu_discovery_config(Some(discovery));
     config
