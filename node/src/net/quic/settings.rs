@@ -28,8 +28,9 @@ pub const SEND_WINDOW_MIN: u64 = 1 << 20;
 /// Bytes that are sent before anything is acknowledged, as many as web servers use.
 const FIRST_BURST: u64 = 32 * 1200;
 
-/// Longest datagram that is taken. The kernel cuts and joins them up to 64 KiB, and there is room for many of those.
-const DATAGRAM_MAX: u16 = 16 << 10;
+/// Longest datagram that is sent and taken. `quinn` hands up to ten of them to the kernel with one call, which takes 64 KiB
+/// at most and would drop more without a word.
+const DATAGRAM_MAX: u16 = 6500;
 
 /// After this time, long datagrams are tried again.
 const SECOND_TRY: Duration = Duration::from_secs(1);

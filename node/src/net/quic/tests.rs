@@ -13,8 +13,8 @@ use super::connection::Stream;
 use super::settings::SEND_WINDOW_MIN;
 use super::*;
 
-/// No network takes datagrams of this length.
-const LONG: u16 = 10_000;
+/// Few networks take datagrams of this length.
+const LONG: u16 = 6000;
 
 const HERE: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
