@@ -10,6 +10,10 @@ use crate::wire::{MAX_BLOCKS, MAX_PRESENCES, WantKind};
 /// CIDs of one peer in a lookup before the next peer has its turn.
 const LOOKUPS: usize = 256;
 
+/// How much more a peer may have outstanding for each byte that it has read. To a far peer a doubling would cost a round
+/// trip each.
+const GROWTH: u64 = 8;
+
 impl Server {
     /// Up to `max` CIDs whose sizes are needed.
     pub(in crate::engine) fn poll_lookups(&mut self, max: usize) -> Vec<Lookup> {
@@ -171,7 +175,7 @@ impl Server {
             self.outstanding -= reserved;
             if let Some((blocks, bytes)) = written {
                 peer.has_read |= blocks > 0;
-                peer.limit = (peer.limit + bytes).min(self.config.outstanding_peer);
+                peer.limit = (peer.limit + GROWTH * bytes).min(self.config.outstanding_peer);
                 peer.account.sent += bytes;
                 peer.account.exchanged += blocks;
                 self.sent.blocks += blocks;
