@@ -13,9 +13,8 @@ use tokio::sync::Notify;
 /// Streams to one peer besides the first.
 pub(crate) const MORE_MAX: usize = 7;
 
-/// A piece that could not be written for so long waits for the peer's window. A near peer that is busy makes a piece wait too,
-/// for less, and gets no faster by more streams.
-pub(crate) const STALL: Duration = Duration::from_millis(30);
+/// A piece that could not be written for so long waits for the peer's window.
+pub(crate) const STALL: Duration = Duration::from_millis(10);
 
 /// A stream on which nothing was sent for so long ends.
 pub(crate) const IDLE: Duration = Duration::from_secs(10);
