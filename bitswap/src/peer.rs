@@ -1,7 +1,5 @@
 //! What waits to be sent to one peer, and who is to be woken for it.
 
-mod more;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -14,7 +12,6 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::wire::Outgoing;
-pub(crate) use more::{IDLE, More, STALL};
 
 /// Streams that failed one after the other before a message went out: then the peer is taken for
 /// one that does not speak Bitswap, until it does.
@@ -62,8 +59,6 @@ pub(crate) struct PeerIo {
     stream: AtomicU8,
     failures: AtomicUsize,
     pub(crate) writer: Notify,
-    /// Streams that carry replies besides.
-    pub(crate) more: More,
     /// The stream is on a relayed connection and there is a direct one now.
     moving: AtomicBool,
     moves: Notify,
@@ -87,7 +82,6 @@ impl PeerIo {
             stream: AtomicU8::new(NO_STREAM),
             failures: AtomicUsize::new(0),
             writer: Notify::new(),
-            more: More::default(),
             moving: AtomicBool::new(false),
             moves: Notify::new(),
             handlers: Mutex::default(),
@@ -98,9 +92,6 @@ impl PeerIo {
 
     pub(crate) fn push(&self, reply: Reply) {
         self.replies.lock().push_back(reply);
-        if self.more.is_any() {
-            self.more.notify.notify_one();
-        }
         self.wake();
     }
 
@@ -134,7 +125,6 @@ impl PeerIo {
         self.closed.store(true, Ordering::Release);
         self.replies.lock().clear();
         self.writer.notify_one();
-        self.more.notify.notify_waiters();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -179,7 +169,6 @@ impl PeerIo {
             drop(handlers);
             self.moves.notify_one();
             self.writer.notify_one();
-            self.more.notify.notify_waiters();
         }
     }
 
@@ -238,23 +227,6 @@ impl PeerIo {
             self.expects.store(false, Ordering::Release);
         }
         claimed
-    }
-
-    /// A reply waits for the peer's window.
-    pub(crate) fn stalled(&self) {
-        if !self.replies.lock().is_empty() && self.more.want() {
-            self.wake_handlers();
-        }
-    }
-
-    /// Whether the caller must open another stream.
-    pub(crate) fn claim_more(&self, relayed: bool) -> bool {
-        self.more.is_wanted()
-            && self.stream.load(Ordering::Acquire) == RUNNING
-            && !self.is_moving()
-            && self.handlers.lock().on_relayed == relayed
-            && !self.replies.lock().is_empty()
-            && self.more.claim()
     }
 
     pub(crate) fn stream_opened(&self) {
@@ -351,39 +323,6 @@ mod tests {
         io.set_expects();
         io.unclaim_stream();
         assert!(!io.claim_stream(false));
-    }
-
-    #[test]
-    fn more_streams_are_opened_while_replies_wait_for_the_window() {
-        let io = PeerIo::new(PeerId::random(), &Config::default());
-        let reply = || Reply {
-            message: Outgoing::default(),
-            reserved: 1,
-        };
-        io.push(reply());
-        assert!(io.claim_stream(false));
-        io.stream_opened();
-        assert!(!io.claim_more(false), "nothing has stalled");
-        io.pop();
-        io.stalled();
-        assert!(
-            !io.claim_more(false),
-            "nothing waits behind what has stalled"
-        );
-        io.push(reply());
-        io.stalled();
-        assert!(!io.claim_more(true), "the first stream is elsewhere");
-        let opened = (0..100).filter(|_| io.claim_more(false)).count();
-        assert_eq!(opened, more::MORE_MAX);
-        for _ in 0..opened {
-            io.more.end();
-        }
-        assert!(!io.claim_more(false), "they have ended with nothing to do");
-        io.stalled();
-        assert!(io.claim_more(false));
-        io.more.refuse();
-        io.stalled();
-        assert!(!io.claim_more(false));
     }
 
     #[tokio::test]

@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub(crate) use read::read_stream;
-pub(crate) use write::{write_more, write_stream};
+pub(crate) use write::write_stream;

@@ -18,7 +18,7 @@ use libp2p::swarm::{
 
 use crate::driver::Shared;
 use crate::peer::PeerIo;
-use crate::stream::{read_stream, write_more, write_stream};
+use crate::stream::{read_stream, write_stream};
 use crate::wire::Protocol;
 
 /// The handler of one connection.
@@ -30,16 +30,6 @@ pub struct Handler {
     relayed: bool,
     waker: Option<Waker>,
     opening: bool,
-    opening_more: usize,
-}
-
-/// What a stream is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Everything that is said to the peer.
-    All,
-    /// Replies, beside the first stream.
-    Replies,
 }
 
 impl Handler {
@@ -56,7 +46,6 @@ impl Handler {
             relayed,
             waker: None,
             opening: false,
-            opening_more: 0,
         }
     }
 
@@ -76,28 +65,17 @@ impl Handler {
         self.shared.runtime.spawn(read_stream(shared, io, stream));
     }
 
-    fn on_outbound(&mut self, mut stream: Stream, protocol: Protocol, purpose: Purpose) {
+    fn on_outbound(&mut self, mut stream: Stream, protocol: Protocol) {
+        self.opening = false;
+        self.io.stream_opened();
         stream.ignore_for_keep_alive();
         let (shared, io) = (Arc::clone(&self.shared), Arc::clone(&self.io));
-        let runtime = &self.shared.runtime;
-        match purpose {
-            Purpose::All => {
-                self.opening = false;
-                self.io.stream_opened();
-                runtime.spawn(write_stream(shared, io, stream, protocol));
-            }
-            Purpose::Replies => {
-                self.opening_more -= 1;
-                runtime.spawn(write_more(shared, io, stream, protocol));
-            }
-        }
+        self.shared
+            .runtime
+            .spawn(write_stream(shared, io, stream, protocol));
     }
 
-    fn on_dial_error(&mut self, error: &StreamUpgradeError<Infallible>, purpose: Purpose) {
-        if purpose == Purpose::Replies {
-            self.opening_more -= 1;
-            return self.io.more.refuse();
-        }
+    fn on_dial_error(&mut self, error: &StreamUpgradeError<Infallible>) {
         self.opening = false;
         let give_up = match error {
             StreamUpgradeError::NegotiationFailed => {
@@ -131,9 +109,6 @@ impl Drop for Handler {
         if self.opening {
             self.io.unclaim_stream();
         }
-        for _ in 0..self.opening_more {
-            self.io.more.end();
-        }
         self.io.unregister(self.connection);
     }
 }
@@ -144,7 +119,7 @@ impl ConnectionHandler for Handler {
     type InboundProtocol = AnyProtocol;
     type OutboundProtocol = AnyProtocol;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = Purpose;
+    type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
         SubstreamProtocol::new(AnyProtocol, ())
@@ -157,7 +132,7 @@ impl ConnectionHandler for Handler {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Purpose, Self::ToBehaviour>> {
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
         if !self
             .waker
             .as_ref()
@@ -168,12 +143,7 @@ impl ConnectionHandler for Handler {
         }
         if !self.opening && self.io.claim_stream(self.relayed) {
             self.opening = true;
-            let protocol = SubstreamProtocol::new(AnyProtocol, Purpose::All);
-            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
-        }
-        if self.io.claim_more(self.relayed) {
-            self.opening_more += 1;
-            let protocol = SubstreamProtocol::new(AnyProtocol, Purpose::Replies);
+            let protocol = SubstreamProtocol::new(AnyProtocol, ());
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
         Poll::Pending
@@ -185,7 +155,7 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(
         &mut self,
-        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Purpose>,
+        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
@@ -194,10 +164,10 @@ impl ConnectionHandler for Handler {
             }) => self.on_inbound(stream),
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: (stream, protocol),
-                info,
-            }) => self.on_outbound(stream, protocol, info),
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info }) => {
-                self.on_dial_error(&error, info);
+                ..
+            }) => self.on_outbound(stream, protocol),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
+                self.on_dial_error(&error);
             }
             ConnectionEvent::RemoteProtocolsChange(change) => self.on_protocols(&change),
             _ => {}

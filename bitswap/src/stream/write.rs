@@ -1,7 +1,6 @@
 //! The one stream that carries everything we say to a peer.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use futures::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::driver::Shared;
-use crate::peer::{IDLE, PeerIo, Reply, STALL};
+use crate::peer::{PeerIo, Reply};
 use crate::wire::Protocol;
 
 /// Pieces below this length are copied together: each write becomes a frame of the muxer, and its
@@ -82,12 +81,21 @@ async fn write_all(
             if let Some(message) = shared.take_wants(&io.peer) {
                 // There may be more than fits in one message.
                 io.set_has_wants();
-                write_pieces(io, stream, message.encode(protocol), wait).await?;
+                write_pieces(stream, message.encode(protocol), wait).await?;
                 unflushed = true;
             }
             continue;
         }
-        if write_next(shared, io, stream, protocol, current).await? {
+        if let Some(reply) = io.pop() {
+            let message = &current.insert(reply).message;
+            let blocks = message.blocks.len() as u64;
+            let bytes = message.blocks.iter();
+            let bytes = bytes.map(|(_, data)| data.len() as u64).sum();
+            write_pieces(stream, message.encode(protocol), wait).await?;
+            if let Some(reply) = current.take() {
+                shared.sent(&io.peer, reply.reserved, Some((blocks, bytes)));
+            }
+            io.message_written();
             unflushed = true;
             continue;
         }
@@ -102,69 +110,7 @@ async fn write_all(
     timeout(Duration::from_secs(1), stream.close()).await?
 }
 
-/// Writes the next reply, if there is one.
-async fn write_next(
-    shared: &Arc<Shared>,
-    io: &Arc<PeerIo>,
-    stream: &mut (impl AsyncWrite + Unpin + Send),
-    protocol: Protocol,
-    current: &mut Option<Reply>,
-) -> io::Result<bool> {
-    let Some(reply) = io.pop() else {
-        return Ok(false);
-    };
-    let message = &current.insert(reply).message;
-    let blocks = message.blocks.len() as u64;
-    let bytes = message.blocks.iter();
-    let bytes = bytes.map(|(_, data)| data.len() as u64).sum();
-    let pieces = message.encode(protocol);
-    write_pieces(io, stream, pieces, shared.config.write_timeout).await?;
-    if let Some(reply) = current.take() {
-        shared.sent(&io.peer, reply.reserved, Some((blocks, bytes)));
-    }
-    io.message_written();
-    Ok(true)
-}
-
-/// Writes replies to an additional stream until there are none for a while, or the stream or the peer is gone.
-pub(crate) async fn write_more(
-    shared: Arc<Shared>,
-    io: Arc<PeerIo>,
-    mut stream: impl AsyncWrite + Unpin + Send,
-    protocol: Protocol,
-) {
-    let mut current = None;
-    // Whatever is wrong with it, the first stream will see it too.
-    let _ = write_replies(&shared, &io, &mut stream, protocol, &mut current).await;
-    if let Some(reply) = current.filter(|_| !io.is_closed()) {
-        io.put_back(reply);
-        io.wake();
-    }
-    io.more.end();
-}
-
-async fn write_replies(
-    shared: &Arc<Shared>,
-    io: &Arc<PeerIo>,
-    stream: &mut (impl AsyncWrite + Unpin + Send),
-    protocol: Protocol,
-    current: &mut Option<Reply>,
-) -> io::Result<()> {
-    while !io.is_closed() && !io.is_moving() {
-        let notified = io.more.notify.notified();
-        if write_next(shared, io, stream, protocol, current).await? {
-            continue;
-        }
-        timeout(shared.config.write_timeout, stream.flush()).await??;
-        if timeout(IDLE, notified).await.is_err() {
-            break;
-        }
-    }
-    timeout(Duration::from_secs(1), stream.close()).await?
-}
-
 async fn write_pieces(
-    io: &PeerIo,
     stream: &mut (impl AsyncWrite + Unpin),
     pieces: Vec<Bytes>,
     wait: Duration,
@@ -179,37 +125,26 @@ async fn write_pieces(
             if small.len() < FRAME {
                 continue;
             }
-            write_step(io, stream, &small, wait).await?;
+            write_step(stream, &small, wait).await?;
             small.clear();
         }
         while rest.len() >= FRAME {
             let (step, tail) = rest.split_at((rest.len() / FRAME * FRAME).min(STEP));
-            write_step(io, stream, step, wait).await?;
+            write_step(stream, step, wait).await?;
             rest = tail;
         }
         small.extend_from_slice(rest);
     }
     if !small.is_empty() {
-        write_step(io, stream, &small, wait).await?;
+        write_step(stream, &small, wait).await?;
     }
     Ok(())
 }
 
 async fn write_step(
-    io: &PeerIo,
     stream: &mut (impl AsyncWrite + Unpin),
     bytes: &[u8],
     wait: Duration,
 ) -> io::Result<()> {
-    let mut write = pin!(timeout(wait, stream.write_all(bytes)));
-    if io.more.is_wanted() {
-        return write.await?;
-    }
-    match timeout(STALL, &mut write).await {
-        Ok(written) => written?,
-        Err(_) => {
-            io.stalled();
-            write.await?
-        }
-    }
+    timeout(wait, stream.write_all(bytes)).await?
 }
