@@ -59,7 +59,7 @@ pub struct Config {
     pub inbound_bytes_total: usize,
     /// Threads that verify blocks or read them from the store, each.
     pub threads: usize,
-    /// A stream is given up when nothing could be written for this long.
+    /// A stream is given up when a step of 256 KiB takes this long; sooner when others wait for what it holds.
     pub write_timeout: Duration,
 }
 

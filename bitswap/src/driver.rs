@@ -266,6 +266,11 @@ impl Shared {
         self.with(|engine, _| engine.handle_sent(peer, reserved, written));
     }
 
+    /// Whether peers wait because others do not read.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.core.lock().engine.is_pressed()
+    }
+
     /// A message, except for its blocks.
     pub(crate) fn received(self: &Arc<Self>, io: &Arc<PeerIo>, message: &mut Message) {
         let wants = std::mem::take(&mut message.wants);

@@ -218,6 +218,11 @@ impl Engine {
         self.server.poll_response()
     }
 
+    /// Whether peers wait for their turn because of what others have been sent and not read.
+    pub fn is_pressed(&self) -> bool {
+        self.server.is_pressed()
+    }
+
     /// Whether [`Engine::poll_lookups`] or [`Engine::poll_response`] has something to do.
     #[must_use]
     pub fn has_server_work(&self) -> bool {

@@ -189,3 +189,40 @@ fn five_hundred_peers_that_never_read_leave_the_others_served() {
     let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
     assert!(*least > 0 && most - least <= most / 5, "{served:?}");
 }
+
+/// So many peers that never read have been sent what they may have. Whether a new one gets its turn at once.
+fn new_peer_is_served_beside(stuck: u64) -> (bool, Engine) {
+    const BLOCK: u32 = 256 << 10;
+    let now = Instant::now();
+    let mut engine = Engine::new(Config::default(), 7);
+    let ask = |engine: &mut Engine, number: u64| {
+        engine.handle_connected(now, peer(number));
+        let entries = (0..20).map(|n| want(cid(number, n), WantKind::Block));
+        engine.handle_message(now, &peer(number), false, entries.collect(), &[]);
+        look_up(engine, Some(BLOCK));
+    };
+    for number in 0..stuck {
+        ask(&mut engine, number);
+    }
+    while engine.poll_response().is_some() {}
+    ask(&mut engine, 1_000_000);
+    let response = engine.poll_response();
+    (
+        response.is_some_and(|response| response.peer == peer(1_000_000)),
+        engine,
+    )
+}
+
+#[test]
+fn a_new_peer_is_served_beside_many_that_never_read() {
+    let (served, engine) = new_peer_is_served_beside(180);
+    assert!(served && !engine.is_pressed());
+    // There is an end. Then who does not read is given up soon, and the new one has its turn.
+    let (served, mut engine) = new_peer_is_served_beside(400);
+    assert!(!served && engine.is_pressed());
+    for number in 0..400 {
+        engine.handle_sent(&peer(number), u64::MAX, None);
+    }
+    let mut turns = std::iter::from_fn(|| engine.poll_response());
+    assert!(turns.any(|response| response.peer == peer(1_000_000)));
+}

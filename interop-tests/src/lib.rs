@@ -10,6 +10,7 @@ pub mod count;
 pub mod daemon;
 pub mod data;
 pub mod faults;
+pub mod netns;
 pub mod peer;
 pub mod pinning;
 pub mod proxy;

@@ -360,9 +360,9 @@ impl Node {
     /// Bitswap: what was exchanged and what is wanted.
     ///
     /// # Errors
-    /// [`NetError::Offline`], [`NetError::Stopped`], [`NetError::NoBitswap`].
+    /// [`NetError::Offline`], [`NetError::Stopped`].
     pub fn bitswap(&self) -> Result<Bitswap, NetError> {
-        self.net()?.bitswap().cloned().ok_or(NetError::NoBitswap)
+        Ok(self.net()?.bitswap().clone())
     }
 
     /// Sentences about configured things of the network that have no effect.
@@ -494,7 +494,7 @@ impl Node {
         if self.offline {
             return None;
         }
-        self.net().ok().filter(|net| net.bitswap().is_some())
+        self.net().ok()
     }
 
     /// The bytes of a block, from the store or from the network. Blocks the thread.
@@ -536,9 +536,9 @@ impl Node {
         let stored = self.put_quietly(guard, blocks);
         // Somebody may be waiting for just these.
         if stored.is_ok()
-            && let Some(bitswap) = self.shared.net.get().and_then(|net| net.bitswap())
+            && let Some(net) = self.shared.net.get()
         {
-            bitswap.notify_new_blocks(blocks);
+            net.bitswap().notify_new_blocks(blocks);
         }
         stored
     }

@@ -8,13 +8,15 @@ use std::path::Path;
 use std::process::Command;
 
 /// A program the tests start, and the package that has it.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 8] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("mkfs.xfs", "xfsprogs"),
     ("mkfs.ext4", "e2fsprogs"),
     ("losetup", "mount"),
     ("strace", "strace"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
 ];
 
 /// Files that the unpacked rust-src must hold.

@@ -57,7 +57,10 @@ struct Peer {
     outstanding: u64,
     /// Their limit: it grows while the peer keeps reading.
     limit: u64,
-    has_read: bool,
+    /// Bytes of blocks that were written since it connected.
+    written: u64,
+    /// It is known to read.
+    reads: bool,
     in_lookup_ring: bool,
     in_ring: bool,
     account: Account,
@@ -119,6 +122,8 @@ pub(super) struct Server {
     /// Who waits for a block that is not here.
     waiting: HashMap<Cid, SmallVec<[PeerNo; 2]>, FxSeededState>,
     outstanding: u64,
+    /// Those of peers that are not known to read.
+    unproven: u64,
     /// Entries of all want lists.
     wants: usize,
     arrivals: u64,
@@ -138,6 +143,7 @@ impl Server {
             ring: VecDeque::new(),
             waiting: HashMap::with_hasher(FxSeededState::with_seed(seed)),
             outstanding: 0,
+            unproven: 0,
             wants: 0,
             arrivals: 0,
             past: HashMap::default(),
@@ -159,7 +165,8 @@ impl Server {
             presences: HashMap::with_hasher(FxSeededState::with_seed(self.seed)),
             outstanding: 0,
             limit: (self.config.outstanding_peer / 8).max(1),
-            has_read: false,
+            written: 0,
+            reads: false,
             in_lookup_ring: false,
             in_ring: false,
             account,
@@ -172,6 +179,9 @@ impl Server {
             return;
         };
         self.outstanding -= state.outstanding;
+        if !state.reads {
+            self.unproven -= state.outstanding;
+        }
         self.wants -= state.wants.len();
         for (cid, wanted) in &state.wants {
             if wanted.state == State::Waiting {

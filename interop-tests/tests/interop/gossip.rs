@@ -4,7 +4,9 @@ use super::online::{Online, until};
 use anyhow::{Context, Result, ensure};
 use ipfs_kit_interop_tests::{Peer, Side, scratch};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
@@ -16,8 +18,9 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn start(peer: &Peer, topic: &str) -> Result<Self> {
-        let mut command = peer.command(["pubsub", "sub", "--enc=json", topic]);
+    fn start(peer: &Peer, topic: impl AsRef<OsStr>) -> Result<Self> {
+        let mut command = peer.command(["pubsub", "sub", "--enc=json"]);
+        command.arg(topic);
         let mut child = command.stderr(Stdio::null()).spawn()?;
         let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -139,4 +142,58 @@ fn kubos_hear_each_other_through_ours() -> Result<()> {
 fn two_of_ours_hear_each_other_through_kubo_and_the_end_of_a_row_the_other() -> Result<()> {
     let row = [Side::Ours, Side::Kubo, Side::Ours, Side::Kubo];
     everybody_hears_everybody(&row, "/a topic/\u{1}\t\u{7f}\u{e9}\u{1f980}")
+}
+
+/// A topic of Kubo's may be any bytes; to us it is text. What Kubo has besides does not come between us.
+#[test]
+fn a_topic_that_is_no_text_does_no_harm() -> Result<()> {
+    const TOPIC: &str = "news";
+    let strange = [0xff, 0xfe, 0x80, b'x'];
+    let place = scratch::in_memory()?;
+    let mut nodes = row(&[Side::Kubo], place.path(), TOPIC)?;
+    let kubo = &nodes[0].0;
+    // Once before they meet, and once while they are connected.
+    let _early = Subscriber::start(kubo, OsStr::from_bytes(&strange))?;
+    subscribed_to(kubo, 2)?;
+    let config = [
+        ("Pubsub.Enabled", json!(true)),
+        ("Routing.Type", json!("none")),
+    ];
+    let ours = Online::start(Side::Ours, place.path(), "ours", &config)?;
+    let subscriber = Subscriber::start(&ours, TOPIC)?;
+    subscribed_to(&ours, 1)?;
+    ours.connect(kubo)?;
+    let kubo_id = kubo.id.clone();
+    nodes.push((ours, subscriber));
+    reaches_all(&nodes, &nodes[0].0, TOPIC)?;
+    reaches_all(&nodes, &nodes[1].0, TOPIC)?;
+    let _late = Subscriber::start(
+        &nodes[0].0,
+        OsStr::from_bytes(&[&strange[..], b"y"].concat()),
+    )?;
+    subscribed_to(&nodes[0].0, 3)?;
+    nodes[0].0.run_with(
+        [
+            OsStr::new("pubsub"),
+            OsStr::new("pub"),
+            OsStr::from_bytes(&strange),
+        ],
+        b"?",
+    )?;
+    reaches_all(&nodes, &nodes[0].0, TOPIC)?;
+    reaches_all(&nodes, &nodes[1].0, TOPIC)?;
+    let peers = nodes[1].0.text(["pubsub", "peers", TOPIC])?;
+    ensure!(peers == kubo_id, "{peers}");
+    Ok(())
+}
+
+/// Waits until the node has so many topics.
+fn subscribed_to(node: &Online, count: usize) -> Result<()> {
+    until("the subscription is listed", || {
+        // A line a topic, whatever is in it.
+        let topics = node.run(["pubsub", "ls", "--enc=json"])?;
+        let listed: Value = serde_json::from_slice(&topics)?;
+        let topics = listed["Strings"].as_array().map_or(0, Vec::len);
+        Ok((topics == count).then_some(()))
+    })
 }

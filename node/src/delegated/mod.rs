@@ -25,8 +25,8 @@ use crate::net::{Provider, is_public};
 use crate::web::{Ask, Backoff, WebClient, WebError, failed, read};
 
 use records::{Lines, PeerRecord};
-pub use settings::DelegatedSettings;
-use settings::{RouterAddress, Topic};
+use settings::Topic;
+pub use settings::{DelegatedSettings, RouterAddress};
 
 /// Longest wait for one router (Kubo's value).
 const ROUTER_MAX: Duration = Duration::from_secs(15);
@@ -59,6 +59,11 @@ impl Delegated {
         if settings == DelegatedSettings::default() {
             return Ok(None);
         }
+        Self::of(settings).map(Some)
+    }
+
+    /// These routers.
+    pub fn of(settings: DelegatedSettings) -> Result<Self, WebError> {
         let routers = |addresses: Vec<RouterAddress>| {
             let routers = addresses.into_iter().map(|address| Router {
                 address,
@@ -66,11 +71,11 @@ impl Delegated {
             });
             routers.collect()
         };
-        Ok(Some(Self {
+        Ok(Self {
             client: WebClient::new(true)?,
             routers: routers(settings.routers),
             publishers: routers(settings.publishers),
-        }))
+        })
     }
 
     /// Gives who has a block, as they are told, until `found` is dropped.

@@ -92,7 +92,8 @@ fn addresses(
 }
 
 impl RouterAddress {
-    fn parse(key: &'static str, text: &str) -> Result<Self, NetError> {
+    /// Reads the value of a key.
+    pub fn parse(key: &'static str, text: &str) -> Result<Self, NetError> {
         let bad = || NetError::BadSetting {
             key,
             reason: format!(

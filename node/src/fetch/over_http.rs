@@ -7,6 +7,7 @@ use ipfs_kit_bitswap::Session;
 use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::cid::Cid;
 use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::retrieval::{Lease, RetrievalError};
@@ -16,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Places in the order above which it is cleared of what has arrived.
 const ORDER_MAX: usize = 16 << 10;
+
+/// Blocks of a whole DAG that are taken at once.
+const CAR_BATCH: usize = 32;
 
 /// Longest pause before a block is asked for again.
 const AGAIN_MAX: Duration = Duration::from_secs(60);
@@ -31,10 +35,15 @@ pub struct OverHttp {
     failed: FxHashMap<Cid, (u32, Instant)>,
     failures: u64,
     last: Option<RetrievalError>,
+    /// Roots whose whole DAGs are wanted and were not asked for as such.
+    roots: Vec<Cid>,
+    /// A whole DAG on its way.
+    car: Option<mpsc::Receiver<Block>>,
 }
 
 impl OverHttp {
-    pub fn new(lease: Lease) -> Self {
+    /// `roots`: everything below them is wanted.
+    pub fn new(lease: Lease, roots: Vec<Cid>) -> Self {
         Self {
             lease,
             order: VecDeque::new(),
@@ -43,6 +52,8 @@ impl OverHttp {
             failed: FxHashMap::default(),
             failures: 0,
             last: None,
+            roots,
+            car: None,
         }
     }
 
@@ -91,6 +102,12 @@ impl OverHttp {
         if !alone && searched.is_empty() {
             return;
         }
+        if self.car.is_none() && alone {
+            self.start_car(wanted);
+        }
+        if self.car.is_some() {
+            return;
+        }
         let now = Instant::now();
         let mut later = VecDeque::new();
         while self.asked.len() < self.lease.workers() {
@@ -112,6 +129,13 @@ impl OverHttp {
         self.order = later;
     }
 
+    /// Asks for a whole DAG whose root is wanted. What it does not bring is asked for block by block.
+    fn start_car(&mut self, wanted: &FxHashSet<Cid>) {
+        if let Some(at) = self.roots.iter().position(|root| wanted.contains(root)) {
+            self.car = self.lease.car(self.roots.swap_remove(at));
+        }
+    }
+
     /// Keeps the order from growing with everything that came by other ways.
     fn clear(&mut self, wanted: &FxHashSet<Cid>) {
         if self.order.len() > ORDER_MAX {
@@ -124,7 +148,19 @@ impl OverHttp {
     /// Waits until blocks have come, or there may be more to start.
     pub async fn next(&mut self) -> Vec<Block> {
         let mut blocks = Vec::new();
+        let car = async {
+            match &mut self.car {
+                Some(car) => (car.recv_many(&mut blocks, CAR_BATCH).await > 0).then_some(()),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            more = car => {
+                if more.is_none() {
+                    self.car = None;
+                }
+                return blocks;
+            }
             Some(ended) = self.running.join_next() => self.take(ended, &mut blocks),
             () = self.lease.changed() => self.failed.clear(),
             () = tokio::time::sleep(LOOK_EVERY), if !self.order.is_empty() && self.lease.has_gateways() => {}

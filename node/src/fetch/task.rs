@@ -41,8 +41,12 @@ pub fn start(node: Node, net: &Arc<Net>, reach: &Reach) -> Arc<Shared> {
         Reach::Inner(roots) => Plan::inner(roots),
         Reach::From(root, start) => Plan::from(root, *start),
     };
+    let whole = match reach {
+        Reach::Ahead(roots) | Reach::Whole(roots) => roots.clone(),
+        Reach::Single | Reach::Inner(_) | Reach::From(..) => Vec::new(),
+    };
     let limited = matches!(reach, Reach::Ahead(_) | Reach::From(..));
-    let bitswap = net.bitswap().cloned();
+    let bitswap = net.bitswap().clone();
     let retrieval = net.retrieval().cloned();
     let meter = node.meter().cloned();
     let work = Work {
@@ -52,27 +56,20 @@ pub fn start(node: Node, net: &Arc<Net>, reach: &Reach) -> Arc<Shared> {
     };
     let told = Arc::clone(&shared);
     net.runtime().spawn(async move {
-        let failure = match bitswap {
-            Some(bitswap) => {
-                let session = bitswap.session();
-                let http = retrieval.map(|retrieval| OverHttp::new(retrieval.lease(session.id())));
-                let ahead = Ahead {
-                    session,
-                    bitswap,
-                    http,
-                    shared: Arc::clone(&told),
-                    outstanding: FxHashSet::default(),
-                    fetched: 0,
-                    blocks: 0,
-                    limited,
-                    meter,
-                };
-                ahead.run(work).await.err()
-            }
-            None => Some(Failure::Refused(
-                "Bitswap is switched off (Bitswap.Libp2pEnabled)".to_owned(),
-            )),
+        let session = bitswap.session();
+        let http = retrieval.map(|retrieval| OverHttp::new(retrieval.lease(session.id()), whole));
+        let ahead = Ahead {
+            session,
+            bitswap,
+            http,
+            shared: Arc::clone(&told),
+            outstanding: FxHashSet::default(),
+            fetched: 0,
+            blocks: 0,
+            limited,
+            meter,
         };
+        let failure = ahead.run(work).await.err();
         let mut state = told.state.lock();
         state.failed = Some(failure.unwrap_or(Failure::Stopped));
         told.changed.notify_all();
@@ -257,10 +254,10 @@ impl Ahead {
             if let Some(http) = &mut self.http {
                 http.forget(block.cid());
             }
-            if self.outstanding.remove(block.cid()) {
-                self.fetched += block.data().len() as u64;
-                self.blocks += 1;
-            }
+            // What comes with a whole DAG has not been asked for by itself.
+            self.outstanding.remove(block.cid());
+            self.fetched += block.data().len() as u64;
+            self.blocks += 1;
         }
         let stats = self.session.stats();
         if let Some(meter) = &self.meter {

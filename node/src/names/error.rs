@@ -71,6 +71,16 @@ pub enum NameError {
         /// Who was asked, with a leading space, or nothing.
         asked: &'static str,
     },
+    /// The newest record that is known has expired, and no newer one was found.
+    #[error(
+        "could not resolve name {name}: its record with sequence {sequence} has expired, and the network has none that is as new"
+    )]
+    Expired {
+        /// The name.
+        name: String,
+        /// The sequence of that record.
+        sequence: u64,
+    },
     /// Records point to each other.
     #[error("could not resolve name (recursion limit exceeded): {0} leads through more than {limit} names", limit = super::MAX_DEPTH)]
     TooDeep(String),

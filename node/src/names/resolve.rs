@@ -216,6 +216,7 @@ impl Names<'_> {
     ) -> Result<Record> {
         let text = || format_peer_id(name, IdBase::default());
         let local = table::get(self.node.database(), name)?.best();
+        let expired = local.clone().filter(|record| record.is_expired(now));
         let mut best = local.filter(|record| !record.is_expired(now));
         let Some(routing) = self.routing() else {
             return best.ok_or_else(|| Error::NeedsNetwork(format!("/ipns/{}", text())));
@@ -233,6 +234,11 @@ impl Names<'_> {
                 return ControlFlow::Continue(());
             };
             seen += 1;
+            // What this node knows to be out of date is not given because the newer one has expired.
+            let is_old = |newer: &Record| record.sequence() < newer.sequence();
+            if expired.as_ref().is_some_and(is_old) {
+                return ControlFlow::Continue(());
+            }
             if best
                 .as_ref()
                 .is_none_or(|best| better(&record, best) == Ordering::Greater)
@@ -252,6 +258,11 @@ impl Names<'_> {
         match (best, asked) {
             (Some(best), _) => Ok(best),
             (None, Err(error)) => Err(routing_error("looking up", name, &*error).into()),
+            (None, Ok(())) if let Some(expired) = &expired => Err(NameError::Expired {
+                name: text(),
+                sequence: expired.sequence(),
+            }
+            .into()),
             (None, Ok(())) => Err(NameError::NotFound {
                 name: text(),
                 asked: " in the repo and in the network",

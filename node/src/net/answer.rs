@@ -68,25 +68,40 @@ impl SwarmTask {
     fn handle_routing(&mut self, command: Command) {
         match command {
             Command::FindProviders {
+                scopes,
                 key,
                 limit,
                 found,
                 reply,
             } => {
-                let _ = reply.send(self.find_providers(&key, limit, found));
+                let _ = reply.send(self.find_providers(scopes, &key, limit, found));
             }
-            Command::FindPeer { peer, reply } => self.find_peer(peer, reply),
+            Command::FindPeer {
+                scopes,
+                peer,
+                reply,
+            } => self.find_peer(scopes, peer, reply),
             Command::ClosestPeers { key, reply } => self.closest_peers(key, reply),
             Command::ClosestIn { wan, key, reply } => self.closest_in(wan, key, reply),
             Command::DhtState { wan, reply } => {
                 let _ = reply.send(self.dht_state(wan));
             }
-            Command::Provide { key, reply } => self.provide(&key, reply),
-            Command::GetRecord { key, reply } => self.get_record(key, reply),
-            Command::FindRecords { key, found, reply } => {
-                let _ = reply.send(self.find_records(key, found));
+            Command::Provide { scopes, key, reply } => self.provide(scopes, &key, reply),
+            Command::GetRecord { scopes, key, reply } => self.get_record(scopes, key, reply),
+            Command::FindRecords {
+                scopes,
+                key,
+                found,
+                reply,
+            } => {
+                let _ = reply.send(self.find_records(scopes, key, found));
             }
-            Command::PutRecord { key, value, reply } => self.put_record(&key, value, reply),
+            Command::PutRecord {
+                scopes,
+                key,
+                value,
+                reply,
+            } => self.put_record(scopes, &key, value, reply),
             Command::Tables { reply } => {
                 let _ = reply.send(self.tables());
             }

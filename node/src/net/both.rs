@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 use super::command::Command;
+use super::kad::Scopes;
 use super::providers::is_http;
 use super::routing::{FOUND_MAX, Provider, RECORDS_MAX, Routing};
 use super::{Net, NetError};
@@ -18,7 +19,7 @@ use crate::names::record::{Record, better};
 /// What stands before a name in the key of its record.
 const IPNS: &[u8] = b"/ipns/";
 
-fn name_of(key: &[u8]) -> Option<PeerId> {
+pub(super) fn name_of(key: &[u8]) -> Option<PeerId> {
     PeerId::from_bytes(key.strip_prefix(IPNS)?).ok()
 }
 
@@ -30,15 +31,25 @@ pub async fn providers(
     limit: usize,
     again: bool,
 ) -> mpsc::Receiver<Provider> {
-    let (told, mut inner) = mpsc::channel::<Provider>(FOUND_MAX);
+    let (told, inner) = mpsc::channel::<Provider>(FOUND_MAX);
     let routing = Routing {
         net: Arc::clone(net),
     };
     // Without a DHT, or when it is busy, there are the routers.
-    let _ = routing.in_dht(cid, limit, told.clone()).await;
+    let _ = routing.in_dht(Scopes::BOTH, cid, limit, told.clone()).await;
     let (delegated, cid) = (Arc::clone(delegated), cid.clone());
     net.runtime()
         .spawn(async move { delegated.providers(&cid, &told).await });
+    each_once(net, inner, limit, again)
+}
+
+/// What comes, each once, until there are `limit`. `again`: a second time with the first address for HTTP.
+pub fn each_once(
+    net: &Net,
+    mut inner: mpsc::Receiver<Provider>,
+    limit: usize,
+    again: bool,
+) -> mpsc::Receiver<Provider> {
     let (found, receiver) = mpsc::channel(FOUND_MAX);
     net.runtime().spawn(async move {
         let mut seen = HashMap::new();
@@ -68,7 +79,11 @@ pub async fn peer(
     delegated: &Delegated,
     peer: PeerId,
 ) -> Result<Vec<Multiaddr>, NetError> {
-    let dht = net.ask(|reply| Command::FindPeer { peer, reply });
+    let dht = net.ask(|reply| Command::FindPeer {
+        scopes: Scopes::BOTH,
+        peer,
+        reply,
+    });
     let told = delegated.peer(peer);
     tokio::pin!(dht, told);
     tokio::select! {
@@ -90,7 +105,11 @@ pub async fn record(
     key: Vec<u8>,
 ) -> Result<Vec<u8>, NetError> {
     let name = name_of(&key);
-    let dht = net.ask(|reply| Command::GetRecord { key, reply });
+    let dht = net.ask(|reply| Command::GetRecord {
+        scopes: Scopes::BOTH,
+        key,
+        reply,
+    });
     let Some(name) = name else {
         return dht.await?;
     };
@@ -129,7 +148,12 @@ pub async fn records(
     let (found, receiver) = mpsc::channel(RECORDS_MAX);
     let name = name_of(&key);
     let told = found.clone();
-    let dht = net.ask(|reply| Command::FindRecords { key, found, reply });
+    let dht = net.ask(|reply| Command::FindRecords {
+        scopes: Scopes::BOTH,
+        key,
+        found,
+        reply,
+    });
     let dht = dht.await?;
     let Some(name) = name else {
         return dht.map(|()| receiver);
@@ -154,7 +178,12 @@ pub async fn store(
     let name = name_of(&key).filter(|_| delegated.publishes());
     let Some(name) = name else {
         return net
-            .ask(|reply| Command::PutRecord { key, value, reply })
+            .ask(|reply| Command::PutRecord {
+                scopes: Scopes::BOTH,
+                key,
+                value,
+                reply,
+            })
             .await?;
     };
     Record::validate(value.clone().into(), &name, SystemTime::now())
@@ -162,6 +191,7 @@ pub async fn store(
     let giving = delegated.publish(name, &value);
     let record = value.clone();
     let dht = net.ask(|reply| Command::PutRecord {
+        scopes: Scopes::BOTH,
         key,
         value: record,
         reply,

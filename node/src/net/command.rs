@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::NetError;
 use super::filter::IpRange;
+use super::kad::Scopes;
 use super::one_dht::DhtState;
 use super::peers::{PeerConnection, PeerIdentity};
 use super::pubsub::PubsubMessage;
@@ -59,6 +60,7 @@ pub enum Command {
     Resources { reply: Reply<super::Resources> },
     /// Look for providers; the reply says whether the lookup began.
     FindProviders {
+        scopes: Scopes,
         key: Vec<u8>,
         limit: usize,
         found: mpsc::Sender<Provider>,
@@ -66,6 +68,7 @@ pub enum Command {
     },
     /// Look for a peer's addresses.
     FindPeer {
+        scopes: Scopes,
         peer: PeerId,
         reply: Reply<Result<Vec<Multiaddr>, NetError>>,
     },
@@ -87,22 +90,26 @@ pub enum Command {
     },
     /// Announce a key.
     Provide {
+        scopes: Scopes,
         key: Vec<u8>,
         reply: Reply<Result<(), NetError>>,
     },
     /// Look for a record.
     GetRecord {
+        scopes: Scopes,
         key: Vec<u8>,
         reply: Reply<Result<Vec<u8>, NetError>>,
     },
     /// Look for records; the reply says whether the lookup began.
     FindRecords {
+        scopes: Scopes,
         key: Vec<u8>,
         found: mpsc::Sender<Vec<u8>>,
         reply: Reply<Result<(), NetError>>,
     },
     /// Store a record.
     PutRecord {
+        scopes: Scopes,
         key: Vec<u8>,
         value: Vec<u8>,
         reply: Reply<Result<(), NetError>>,

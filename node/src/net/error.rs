@@ -116,9 +116,6 @@ pub enum NetError {
     /// Bandwidth is not told.
     #[error("bandwidth reporter disabled in config (Swarm.DisableBandwidthMetrics is true)")]
     NoBandwidth,
-    /// Bitswap is switched off.
-    #[error("Bitswap is off (Bitswap.Libp2pEnabled is false)")]
-    NoBitswap,
     /// Routing is switched off.
     #[error("routing is off (Routing.Type is none, or delegated without a router for this)")]
     NoRouting,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::NetError;
 use super::command::Reply;
-use super::kad::{Dht, LAN, NOT_FOUND, Started, WAN};
+use super::kad::{Dht, LAN, NOT_FOUND, Scopes, Started, WAN};
 use super::one_dht::DhtState;
 use super::routing::{PeerAddresses, Provider, RoutingTable, TablePeer};
 use super::task::SwarmTask;
@@ -30,9 +30,10 @@ impl SwarmTask {
         }
     }
 
-    /// Starts a query in each DHT.
+    /// Starts a query in each of these DHTs.
     fn start(
         &mut self,
+        scopes: Scopes,
         mut query: impl FnMut(&mut Dht) -> Result<QueryId, String>,
     ) -> Result<Vec<(bool, QueryId)>, NetError> {
         if !self.lookups.has_room() {
@@ -42,7 +43,7 @@ impl SwarmTask {
         let mut started = Vec::new();
         let mut any = false;
         for wan in [true, false] {
-            if let Some(dht) = self.dht(wan) {
+            if let Some(dht) = self.dht(wan).filter(|_| scopes.has(wan)) {
                 any = true;
                 if let Ok(id) = query(dht) {
                     started.push((wan, id));
@@ -58,12 +59,13 @@ impl SwarmTask {
 
     pub(super) fn find_providers(
         &mut self,
+        scopes: Scopes,
         key: &[u8],
         limit: usize,
         found: mpsc::Sender<Provider>,
     ) -> Result<(), NetError> {
         let key = RecordKey::new(&key);
-        let queries = self.start(|dht| Ok(dht.inner.get_providers(key.clone())))?;
+        let queries = self.start(scopes, |dht| Ok(dht.inner.get_providers(key.clone())))?;
         self.lookups
             .begin(Started::Providers { limit, found }, queries);
         Ok(())
@@ -74,7 +76,9 @@ impl SwarmTask {
         key: Vec<u8>,
         reply: Reply<Result<PeerAddresses, NetError>>,
     ) {
-        match self.start(|dht| Ok(dht.inner.get_closest_peers(key.clone()))) {
+        match self.start(Scopes::BOTH, |dht| {
+            Ok(dht.inner.get_closest_peers(key.clone()))
+        }) {
             Ok(queries) => self.lookups.begin(Started::Closest(reply), queries),
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -125,6 +129,7 @@ impl SwarmTask {
     /// A connected peer has told where it is; others are looked for.
     pub(super) fn find_peer(
         &mut self,
+        scopes: Scopes,
         peer: PeerId,
         reply: Reply<Result<Vec<Multiaddr>, NetError>>,
     ) {
@@ -135,7 +140,7 @@ impl SwarmTask {
                 return;
             }
         }
-        match self.start(|dht| Ok(dht.inner.get_closest_peers(peer))) {
+        match self.start(scopes, |dht| Ok(dht.inner.get_closest_peers(peer))) {
             Ok(queries) => self.lookups.begin(Started::Peer(peer, reply), queries),
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -143,9 +148,14 @@ impl SwarmTask {
         }
     }
 
-    pub(super) fn provide(&mut self, key: &[u8], reply: Reply<Result<(), NetError>>) {
+    pub(super) fn provide(
+        &mut self,
+        scopes: Scopes,
+        key: &[u8],
+        reply: Reply<Result<(), NetError>>,
+    ) {
         let key = RecordKey::new(&key);
-        let queries = self.start(|dht| {
+        let queries = self.start(scopes, |dht| {
             // The record is this node's own in any case: whoever asks it is answered.
             let query = dht.inner.start_providing(key.clone());
             let query = query.map_err(|error| error.to_string())?;
@@ -157,9 +167,14 @@ impl SwarmTask {
         self.store_reply(queries, reply);
     }
 
-    pub(super) fn get_record(&mut self, key: Vec<u8>, reply: Reply<Result<Vec<u8>, NetError>>) {
+    pub(super) fn get_record(
+        &mut self,
+        scopes: Scopes,
+        key: Vec<u8>,
+        reply: Reply<Result<Vec<u8>, NetError>>,
+    ) {
         let record_key = RecordKey::new(&key);
-        match self.start(|dht| Ok(dht.inner.get_record(record_key.clone()))) {
+        match self.start(scopes, |dht| Ok(dht.inner.get_record(record_key.clone()))) {
             Ok(queries) => self.lookups.begin(Started::Get(key, reply), queries),
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -169,17 +184,19 @@ impl SwarmTask {
 
     pub(super) fn find_records(
         &mut self,
+        scopes: Scopes,
         key: Vec<u8>,
         found: mpsc::Sender<Vec<u8>>,
     ) -> Result<(), NetError> {
         let record_key = RecordKey::new(&key);
-        let queries = self.start(|dht| Ok(dht.inner.get_record(record_key.clone())))?;
+        let queries = self.start(scopes, |dht| Ok(dht.inner.get_record(record_key.clone())))?;
         self.lookups.begin(Started::Records(key, found), queries);
         Ok(())
     }
 
     pub(super) fn put_record(
         &mut self,
+        scopes: Scopes,
         key: &[u8],
         value: Vec<u8>,
         reply: Reply<Result<(), NetError>>,
@@ -189,7 +206,7 @@ impl SwarmTask {
             return;
         }
         let record = Record::new(RecordKey::new(&key), value);
-        let queries = self.start(|dht| {
+        let queries = self.start(scopes, |dht| {
             let query = dht.inner.put_record(record.clone(), Quorum::One);
             let query = query.map_err(|error| error.to_string())?;
             if is_empty(dht) {

@@ -12,6 +12,7 @@ mod boxed;
 mod busy;
 mod command;
 mod connmgr;
+mod custom;
 mod dial;
 mod error;
 mod fetching;
@@ -41,6 +42,7 @@ mod routing;
 mod security;
 mod serve;
 mod settings;
+mod sieve;
 mod streams;
 mod task;
 #[cfg(test)]
@@ -81,6 +83,7 @@ pub use traffic::{Bandwidth, Streams};
 pub use tunnel::{Tunnel, TunnelFilter, TunnelInfo, TunnelStream, Tunnels};
 
 use command::Command;
+use custom::Custom;
 use settings::Settings;
 use streams::OpenError;
 use task::SwarmTask;
@@ -99,8 +102,13 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Net {
     commands: mpsc::Sender<Command>,
     streams: streams::Opener,
-    bitswap: Option<Bitswap>,
+    bitswap: Bitswap,
+    /// Bitswap's behaviour where peers are not to be asked. Without it there would be no sessions.
+    unplugged: Mutex<Option<ipfs_kit_bitswap::Behaviour>>,
+    asks_peers: bool,
+    ignored: Vec<PeerId>,
     delegated: Option<Arc<Delegated>>,
+    custom: Option<Arc<Custom>>,
     retrieval: Option<Arc<Retrieval>>,
     traffic: Arc<Traffic>,
     tunnels: Arc<tunnel::Registry>,
@@ -124,20 +132,25 @@ impl Net {
         let runtime = Handle::try_current().map_err(|_| NetError::NoRuntime)?;
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let local = key.public().to_peer_id();
-        let (behaviour, bitswap) = settings
-            .bitswap
-            .then(|| serve::bitswap(&settings, store))
-            .unzip();
+        let (behaviour, bitswap) = serve::bitswap(&settings, store);
+        // Over HTTP alone its sessions work as ever, and never meet a peer.
+        let (behaviour, unplugged) = match settings.bitswap {
+            true => (Some(behaviour), None),
+            false => (None, Some(behaviour)),
+        };
         let client = |error: crate::web::WebError| NetError::Transport {
             what: "the HTTP client",
             reason: error.to_string(),
         };
         let delegated = Delegated::new(settings.delegated.clone()).map_err(client)?;
+        let custom = settings.custom.clone().map(Custom::new);
+        let custom = custom.transpose().map_err(client)?;
         let retrieval = Retrieval::new(settings.retrieval.clone()).map_err(client)?;
         let records = settings.records.clone();
-        let records = records.filter(|_| settings.routing != settings::RoutingMode::Off);
+        let records = records.filter(|_| settings.routing != settings::DhtModes::OFF);
         let records = records.and_then(|path| kad::start_disk(path, validators.clone()));
         let follows_names = settings.name_topics;
+        let ignored = settings.ignored.clone();
         let (mut task, ready) = SwarmTask::new(key, settings, validators, behaviour, commands)?;
         let records = records.map(|started| {
             task.keep_records(started.sides);
@@ -155,7 +168,11 @@ impl Net {
             commands: sender,
             streams,
             bitswap,
+            asks_peers: unplugged.is_none(),
+            ignored,
+            unplugged: Mutex::new(unplugged),
             delegated: delegated.map(Arc::new),
+            custom: custom.map(Arc::new),
             retrieval,
             traffic,
             tunnels: Arc::new(tunnels),
@@ -174,14 +191,36 @@ impl Net {
         Ok(net)
     }
 
-    /// Bitswap, unless it is switched off.
-    pub fn bitswap(&self) -> Option<&Bitswap> {
-        self.bitswap.as_ref()
+    /// Bitswap.
+    pub fn bitswap(&self) -> &Bitswap {
+        &self.bitswap
+    }
+
+    /// Whether blocks are asked of peers (`Bitswap.Libp2pEnabled`), and not of HTTP gateways alone.
+    pub fn asks_peers(&self) -> bool {
+        self.asks_peers
+    }
+
+    /// Whether a provider is one that nobody is to be asked for (`Routing.IgnoreProviders`), or this node.
+    pub fn ignores(&self, provider: &PeerId) -> bool {
+        *provider == self.local || self.ignored.contains(provider)
     }
 
     /// The routers that are asked over HTTP, if there are any.
     pub fn delegated(&self) -> Option<&Arc<Delegated>> {
         self.delegated.as_ref()
+    }
+
+    /// The routers that the user composed, if that is the routing.
+    pub fn custom(&self) -> Option<&Arc<Custom>> {
+        self.custom.as_ref()
+    }
+
+    /// Whether blocks are announced in the WAN's, or the LAN's, DHT.
+    pub fn provides(&self, wan: bool) -> bool {
+        self.custom
+            .as_ref()
+            .is_none_or(|custom| custom.provides(wan))
     }
 
     /// Blocks over HTTP, unless that is switched off.
@@ -258,6 +297,7 @@ impl Net {
     /// Ends the swarm task: connections are closed, the ports are free when this returns.
     pub async fn shutdown(&self) {
         self.tunnels.stop();
+        drop(self.unplugged.lock().take());
         let _ =
             tokio::time::timeout(SHUTDOWN_MAX, self.ask(|reply| Command::Shutdown { reply })).await;
         let task = self.task.lock().take();

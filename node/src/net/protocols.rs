@@ -25,7 +25,10 @@ pub fn of(settings: &Settings, serves_wan: bool) -> Vec<String> {
     if serves_wan {
         names.push("/ipfs/kad/1.0.0");
     }
-    if matches!(settings.routing, RoutingMode::Server | RoutingMode::Auto) {
+    if matches!(
+        settings.routing.lan,
+        RoutingMode::Server | RoutingMode::Auto
+    ) {
         names.push("/ipfs/lan/kad/1.0.0");
     }
     if settings.bitswap {

@@ -25,9 +25,7 @@ const DIAL_MAX: Duration = Duration::from_secs(15);
 
 /// Starts the search service of a node; it ends with Bitswap.
 pub fn spawn(net: &Arc<Net>) {
-    let Some(bitswap) = net.bitswap().cloned() else {
-        return;
-    };
+    let bitswap = net.bitswap().clone();
     let weak = Arc::downgrade(net);
     let running = Arc::new(Semaphore::new(SEARCHES_MAX));
     net.runtime().spawn(async move {
@@ -53,7 +51,7 @@ pub fn is_http(address: &Multiaddr) -> bool {
 
 async fn search(net: Weak<Net>, need: NeedProviders) -> Option<()> {
     let net = net.upgrade()?;
-    let bitswap = net.bitswap()?.clone();
+    let bitswap = net.bitswap().clone();
     let retrieval = net.retrieval().cloned();
     if let Some(retrieval) = &retrieval {
         retrieval.offer_gateways(need.session);
@@ -66,11 +64,14 @@ async fn search(net: Weak<Net>, need: NeedProviders) -> Option<()> {
     };
     let mut found = routing.find_sources(&need.cid, PROVIDERS_MAX).await.ok()?;
     while let Some(mut provider) = found.recv().await {
-        if provider.peer == net.local() {
+        if net.ignores(&provider.peer) {
             continue;
         }
         if let Some(retrieval) = &retrieval {
             retrieval.offer(need.session, &provider);
+        }
+        if !net.asks_peers() {
+            continue;
         }
         let told = !provider.addresses.is_empty();
         provider.addresses.retain(|address| !is_http(address));

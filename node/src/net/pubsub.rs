@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::command::Command;
 use super::settings::PubsubSettings;
+use super::sieve::TOPIC_LEN_MAX;
 use super::task::SwarmTask;
 use super::{Net, NetError};
 
@@ -36,21 +37,19 @@ const WAITING_MAX: usize = 1024;
 /// Topics subscribed to at the same time.
 const TOPICS_MAX: usize = 1024;
 
-/// Bytes of a topic's name. Those of peers that are longer are not noted.
-const TOPIC_LEN_MAX: usize = 512;
-
 /// Topics that are noted of one peer: 64 KiB with the longest names.
 const PEER_TOPICS_MAX: usize = 128;
 
 /// Gossipsub that bounds what it notes of peers.
 pub type Gossip = gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<ShortNames>>;
 
-/// Topics with names that are not too long. The library bounds their number alone.
+/// Topics with names, but not too long ones. The library bounds their number alone, and reads a topic that was left out
+/// as one without a name.
 pub struct ShortNames;
 
 impl TopicSubscriptionFilter for ShortNames {
     fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
-        topic.as_str().len() <= TOPIC_LEN_MAX
+        (1..=TOPIC_LEN_MAX).contains(&topic.as_str().len())
     }
 }
 

@@ -1,5 +1,5 @@
 //! The handle on routing: who has a block, where is a peer, records. The DHTs are asked, and delegated routers where there
-//! are any ([`both`]).
+//! are any ([`both`]), or the routers that the user composed ([`super::custom`]).
 
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 use super::command::Command;
+use super::custom::Custom;
+use super::kad::Scopes;
 use super::{Net, NetError, both};
 
 /// Providers waiting to be taken at most.
@@ -76,12 +78,30 @@ impl Routing {
         cid: &Cid,
         limit: usize,
     ) -> Result<mpsc::Receiver<Provider>, NetError> {
+        if let Some(custom) = self.net.custom() {
+            return Ok(self.by_custom(custom, cid, limit, false));
+        }
         if let Some(delegated) = self.net.delegated() {
             return Ok(both::providers(&self.net, delegated, cid, limit, false).await);
         }
         let (found, receiver) = mpsc::channel(FOUND_MAX);
-        self.in_dht(cid, limit, found).await?;
+        self.in_dht(Scopes::BOTH, cid, limit, found).await?;
         Ok(receiver)
+    }
+
+    fn by_custom(
+        &self,
+        custom: &Arc<Custom>,
+        cid: &Cid,
+        limit: usize,
+        again: bool,
+    ) -> mpsc::Receiver<Provider> {
+        let (told, inner) = mpsc::channel(FOUND_MAX);
+        let (custom, net, cid) = (Arc::clone(custom), Arc::clone(&self.net), cid.clone());
+        self.net
+            .runtime()
+            .spawn(async move { custom.providers(&net, &cid, limit, &told).await });
+        both::each_once(&self.net, inner, limit, again)
     }
 
     /// As [`Routing::find_providers`]; a provider comes again when it turns out to give blocks over HTTP.
@@ -90,6 +110,9 @@ impl Routing {
         cid: &Cid,
         limit: usize,
     ) -> Result<mpsc::Receiver<Provider>, NetError> {
+        if let Some(custom) = self.net.custom() {
+            return Ok(self.by_custom(custom, cid, limit, true));
+        }
         match self.net.delegated() {
             Some(delegated) => Ok(both::providers(&self.net, delegated, cid, limit, true).await),
             None => self.find_providers(cid, limit).await,
@@ -99,6 +122,7 @@ impl Routing {
     /// The same in the DHTs alone.
     pub(super) async fn in_dht(
         &self,
+        scopes: Scopes,
         cid: &Cid,
         limit: usize,
         found: mpsc::Sender<Provider>,
@@ -106,6 +130,7 @@ impl Routing {
         let key = cid.hash().to_bytes();
         self.net
             .ask(|reply| Command::FindProviders {
+                scopes,
                 key,
                 limit,
                 found,
@@ -119,11 +144,18 @@ impl Routing {
     /// # Errors
     /// [`NetError::NotFound`], [`NetError::NoRouting`].
     pub async fn find_peer(&self, peer: PeerId) -> Result<Vec<Multiaddr>, NetError> {
+        if let Some(custom) = self.net.custom() {
+            return custom.peer(&self.net, peer).await;
+        }
         if let Some(delegated) = self.net.delegated() {
             return both::peer(&self.net, delegated, peer).await;
         }
         self.net
-            .ask(|reply| Command::FindPeer { peer, reply })
+            .ask(|reply| Command::FindPeer {
+                scopes: Scopes::BOTH,
+                peer,
+                reply,
+            })
             .await?
     }
 
@@ -142,9 +174,16 @@ impl Routing {
     /// # Errors
     /// [`NetError::NotStored`] when no peer took it, [`NetError::NoRouting`].
     pub async fn provide(&self, cid: &Cid) -> Result<(), NetError> {
+        if let Some(custom) = self.net.custom() {
+            return custom.provide(&self.net, cid).await;
+        }
         let key = cid.hash().to_bytes();
         self.net
-            .ask(|reply| Command::Provide { key, reply })
+            .ask(|reply| Command::Provide {
+                scopes: Scopes::BOTH,
+                key,
+                reply,
+            })
             .await?
     }
 
@@ -153,11 +192,18 @@ impl Routing {
     /// # Errors
     /// [`NetError::NotFound`], [`NetError::BadRecord`] when there are only invalid ones, [`NetError::NoRouting`].
     pub async fn get(&self, key: Vec<u8>) -> Result<Vec<u8>, NetError> {
+        if let Some(custom) = self.net.custom() {
+            return custom.record(&self.net, key).await;
+        }
         if let Some(delegated) = self.net.delegated() {
             return both::record(&self.net, delegated, key).await;
         }
         self.net
-            .ask(|reply| Command::GetRecord { key, reply })
+            .ask(|reply| Command::GetRecord {
+                scopes: Scopes::BOTH,
+                key,
+                reply,
+            })
             .await?
     }
 
@@ -166,12 +212,25 @@ impl Routing {
     /// # Errors
     /// [`NetError::NoRouting`], [`NetError::Stopped`].
     pub async fn find_records(&self, key: Vec<u8>) -> Result<mpsc::Receiver<Vec<u8>>, NetError> {
+        if let Some(custom) = self.net.custom() {
+            let (told, receiver) = mpsc::channel(RECORDS_MAX);
+            let (custom, net) = (Arc::clone(custom), Arc::clone(&self.net));
+            self.net
+                .runtime()
+                .spawn(async move { custom.records(&net, key, &told).await });
+            return Ok(receiver);
+        }
         if let Some(delegated) = self.net.delegated() {
             return both::records(&self.net, delegated, key).await;
         }
         let (found, receiver) = mpsc::channel(RECORDS_MAX);
         self.net
-            .ask(|reply| Command::FindRecords { key, found, reply })
+            .ask(|reply| Command::FindRecords {
+                scopes: Scopes::BOTH,
+                key,
+                found,
+                reply,
+            })
             .await??;
         Ok(receiver)
     }
@@ -181,11 +240,19 @@ impl Routing {
     /// # Errors
     /// [`NetError::BadRecord`] when it is not valid, [`NetError::NotStored`], [`NetError::NoRouting`].
     pub async fn put(&self, key: Vec<u8>, value: Vec<u8>) -> Result<(), NetError> {
+        if let Some(custom) = self.net.custom() {
+            return custom.put(&self.net, key, value).await;
+        }
         if let Some(delegated) = self.net.delegated() {
             return both::store(&self.net, delegated, key, value).await;
         }
         self.net
-            .ask(|reply| Command::PutRecord { key, value, reply })
+            .ask(|reply| Command::PutRecord {
+                scopes: Scopes::BOTH,
+                key,
+                value,
+                reply,
+            })
             .await?
     }
 

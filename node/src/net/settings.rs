@@ -1,19 +1,23 @@
 //! The network's part of the configuration, read once when the node goes online. Keys and defaults are Kubo's.
 
+mod addresses;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use libp2p::multiaddr::Protocol;
 use libp2p::pnet::PreSharedKey;
 use libp2p::{Multiaddr, PeerId};
-use serde_json::Value;
 
 use super::NetError;
+use super::custom::{self, Plan};
 use super::filter::IpRange;
 use super::limits::{self, BandwidthLimits, Caps};
 use crate::config::Config;
 use crate::delegated::DelegatedSettings;
 use crate::retrieval::RetrievalSettings;
+
+pub use addresses::{Kind, NoAnnounce, kind_of};
+use addresses::{addresses, bootstrap, filters, ignored, listen_addresses, no_announce, peering};
 
 /// An encryption of byte streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,56 @@ pub enum RoutingMode {
     Auto,
 }
 
+impl RoutingMode {
+    /// A DHT that two routers want serves as much as either wants.
+    fn wider(self, other: Self) -> Self {
+        let rank = |mode| match mode {
+            Self::Off => 0,
+            Self::Client => 1,
+            Self::Auto => 2,
+            Self::Server => 3,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+/// What this node is in each DHT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DhtModes {
+    pub wan: RoutingMode,
+    pub lan: RoutingMode,
+}
+
+impl DhtModes {
+    /// In neither.
+    pub const OFF: Self = Self {
+        wan: RoutingMode::Off,
+        lan: RoutingMode::Off,
+    };
+
+    fn both(mode: RoutingMode) -> Self {
+        Self {
+            wan: mode,
+            lan: mode,
+        }
+    }
+
+    /// In the WAN's, or the LAN's.
+    pub fn of(self, wan: bool) -> RoutingMode {
+        if wan { self.wan } else { self.lan }
+    }
+
+    /// A router wants this of a DHT.
+    pub fn widen(&mut self, wan: bool, mode: RoutingMode) {
+        let own = if wan { &mut self.wan } else { &mut self.lan };
+        *own = own.wider(mode);
+    }
+}
+
 /// `Swarm.RelayService`.
 #[derive(Clone, Debug)]
 pub struct RelayService {
@@ -91,9 +145,13 @@ pub struct Settings {
     pub caps: Caps,
     pub bandwidth: BandwidthLimits,
     pub bandwidth_told: bool,
-    pub routing: RoutingMode,
+    pub routing: DhtModes,
+    /// `Routing.Routers` and `Routing.Methods`, where `Routing.Type` is `custom`.
+    pub custom: Option<Plan>,
     pub delegated: DelegatedSettings,
     pub retrieval: RetrievalSettings,
+    /// `Routing.IgnoreProviders`: nobody is asked for a block because one of these is said to have it.
+    pub ignored: Vec<PeerId>,
     /// Where the DHTs' records are kept; `None`: in memory.
     pub records: Option<PathBuf>,
     pub loopback_on_lan: bool,
@@ -118,23 +176,6 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-/// One entry of `Addresses.NoAnnounce`.
-#[derive(Clone, Debug)]
-pub enum NoAnnounce {
-    Exact(Multiaddr),
-    Range(IpRange),
-}
-
-/// Where a node without `Bootstrap` of its own begins: the public network's well-known peers.
-const BOOTSTRAP: &[&str] = &[
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
-    "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
-    "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
-    "/ip4/104.131.131.82/udp/4001/quic-v1/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
-];
-
 impl Settings {
     /// Reads the merged configuration and the repo's `swarm.key`.
     pub fn read(config: &Config, repo: Option<&Path>) -> Result<Self, NetError> {
@@ -152,6 +193,8 @@ impl Settings {
         let public = private_network.is_none();
         let connections = connections(config)?;
         let bootstrap = bootstrap(config, public)?;
+        let (modes, custom) = routing(config, &mut warnings)?;
+        let delegated = DelegatedSettings::read(config, public && !bootstrap.is_empty())?;
         let settings = Self {
             listen: listen_addresses(config, &transports, public, &mut warnings)?,
             announce: addresses(config, "Addresses.Announce")?,
@@ -164,9 +207,11 @@ impl Settings {
             connections,
             bandwidth: limits::bandwidth(config)?,
             bandwidth_told: !on("Swarm.DisableBandwidthMetrics", false),
-            routing: routing(config)?,
-            delegated: DelegatedSettings::read(config, public && !bootstrap.is_empty())?,
+            routing: modes,
+            custom,
+            delegated,
             retrieval: RetrievalSettings::read(config)?,
+            ignored: ignored(config)?,
             records: repo.map(|repo| repo.join("dht.redb")),
             loopback_on_lan: on("Routing.LoopbackAddressesOnLanDHT", false),
             bootstrap,
@@ -191,10 +236,35 @@ impl Settings {
             transports,
             warnings: Vec::new(),
         };
+        settings.check(config)?;
         Ok(Self {
             warnings,
             ..settings
         })
+    }
+
+    /// Refuses what leaves nothing to do, as Kubo does.
+    fn check(&self, config: &Config) -> Result<(), NetError> {
+        let bad = |key, reason: &str| {
+            Err(NetError::BadSetting {
+                key,
+                reason: reason.to_owned(),
+            })
+        };
+        let delegates = config.text(ROUTING_TYPE) == Some("delegated");
+        if delegates && self.delegated == DelegatedSettings::default() {
+            return bad(
+                ROUTING_TYPE,
+                "delegated needs Routing.DelegatedRouters or Ipns.DelegatedPublishers: there are none",
+            );
+        }
+        if !self.bitswap && !self.retrieval.enabled {
+            return bad(
+                "Bitswap.Libp2pEnabled",
+                "it is switched off, and HTTPRetrieval.Enabled too: there is no way left to get a block",
+            );
+        }
+        Ok(())
     }
 }
 
@@ -221,110 +291,6 @@ fn swarm_key(repo: &Path) -> Result<Option<PreSharedKey>, NetError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(bad(error.to_string())),
     }
-}
-
-fn texts<'a>(config: &'a Config, key: &str) -> impl Iterator<Item = &'a str> {
-    let list = config.get(key).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str)
-}
-
-fn parse(key: &'static str, text: &str) -> Result<Multiaddr, NetError> {
-    text.parse()
-        .map_err(|error: libp2p::multiaddr::Error| NetError::BadSetting {
-            key,
-            reason: format!("{text:?} is no address: {error}"),
-        })
-}
-
-fn addresses(config: &Config, key: &'static str) -> Result<Vec<Multiaddr>, NetError> {
-    texts(config, key).map(|text| parse(key, text)).collect()
-}
-
-/// Addresses of kinds that this node does not have are left out with a warning: Kubo's configuration names more.
-fn listen_addresses(
-    config: &Config,
-    transports: &Transports,
-    public: bool,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Multiaddr>, NetError> {
-    let mut listen = Vec::new();
-    for text in texts(config, "Addresses.Swarm") {
-        // A kind that the address library does not know is one that this node does not have.
-        let address = match text.parse::<Multiaddr>() {
-            Ok(address) => address,
-            Err(_)
-                if ["webtransport", "webrtc"]
-                    .iter()
-                    .any(|kind| text.contains(kind)) =>
-            {
-                warnings.push(format!("not listening on {text}: no such transport here"));
-                continue;
-            }
-            Err(_) => parse("Addresses.Swarm", text)?,
-        };
-        match kind_of(&address) {
-            Some(Kind::Tcp) if transports.tcp => listen.push(address),
-            Some(Kind::WebSocket) if transports.websocket => listen.push(address),
-            Some(Kind::Quic) if transports.quic && public => listen.push(address),
-            Some(Kind::Relay) if transports.relay => listen.push(address),
-            Some(Kind::Quic) if !public => {
-                warnings.push(format!(
-                    "not listening on {text}: a private network has no QUIC"
-                ));
-            }
-            Some(kind) => {
-                warnings.push(format!("not listening on {text}: {kind:?} is switched off"))
-            }
-            None => warnings.push(format!("not listening on {text}: no such transport here")),
-        }
-    }
-    Ok(listen)
-}
-
-/// What carries an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Tcp,
-    WebSocket,
-    Quic,
-    Relay,
-}
-
-/// The transport of an address; `None` when this node has none for it.
-pub fn kind_of(address: &Multiaddr) -> Option<Kind> {
-    let mut kind = None;
-    for part in address {
-        kind = match part {
-            Protocol::Tcp(_) => Some(Kind::Tcp),
-            Protocol::QuicV1 => Some(Kind::Quic),
-            Protocol::Ws(_) | Protocol::Wss(_) => Some(Kind::WebSocket),
-            Protocol::P2pCircuit => Some(Kind::Relay),
-            Protocol::WebTransport | Protocol::WebRTCDirect | Protocol::Quic => return None,
-            _ => kind,
-        };
-    }
-    kind
-}
-
-fn no_announce(config: &Config) -> Result<Vec<NoAnnounce>, NetError> {
-    const KEY: &str = "Addresses.NoAnnounce";
-    texts(config, KEY)
-        .map(|text| match IpRange::parse(text) {
-            Some(range) => Ok(NoAnnounce::Range(range)),
-            None => parse(KEY, text).map(NoAnnounce::Exact),
-        })
-        .collect()
-}
-
-fn filters(config: &Config) -> Result<Vec<IpRange>, NetError> {
-    texts(config, "Swarm.AddrFilters")
-        .map(|text| {
-            IpRange::parse(text).ok_or_else(|| NetError::BadSetting {
-                key: "Swarm.AddrFilters",
-                reason: format!("{text:?} is no range such as /ip4/10.0.0.0/ipcidr/8"),
-            })
-        })
-        .collect()
 }
 
 fn security(config: &Config) -> Result<Vec<SecurityKind>, NetError> {
@@ -380,64 +346,37 @@ fn connections(config: &Config) -> Result<ConnSettings, NetError> {
     })
 }
 
-fn routing(config: &Config) -> Result<RoutingMode, NetError> {
-    match config.text("Routing.Type").unwrap_or("auto") {
-        "none" | "delegated" => Ok(RoutingMode::Off),
-        "dhtclient" | "autoclient" => Ok(RoutingMode::Client),
-        "dhtserver" => Ok(RoutingMode::Server),
-        "dht" | "auto" | "" => Ok(RoutingMode::Auto),
-        other => Err(NetError::BadSetting {
-            key: "Routing.Type",
-            reason: format!(
-                "{other:?} is not one of auto, autoclient, dht, dhtclient, dhtserver, delegated, none"
-            ),
-        }),
-    }
-}
+const ROUTING_TYPE: &str = "Routing.Type";
 
-fn bootstrap(config: &Config, public: bool) -> Result<Vec<Multiaddr>, NetError> {
-    let mut peers = Vec::new();
-    for text in texts(config, "Bootstrap") {
-        match text {
-            // The public peers have no business in a private network and would not answer.
-            "auto" if !public => {}
-            "auto" => {
-                for text in BOOTSTRAP {
-                    peers.push(parse("Bootstrap", text)?);
-                }
+fn routing(
+    config: &Config,
+    warnings: &mut Vec<String>,
+) -> Result<(DhtModes, Option<Plan>), NetError> {
+    let mode = match config.text(ROUTING_TYPE).unwrap_or("auto") {
+        "none" | "delegated" => RoutingMode::Off,
+        "dhtclient" | "autoclient" => RoutingMode::Client,
+        "dhtserver" => RoutingMode::Server,
+        "dht" | "auto" | "" => RoutingMode::Auto,
+        "custom" => {
+            if config.flag("Routing.AcceleratedDHTClient") == Some(true) {
+                return Err(NetError::BadSetting {
+                    key: "Routing.AcceleratedDHTClient",
+                    reason: "where Routing.Type is custom, it is set on single routers".to_owned(),
+                });
             }
-            text => {
-                let address = parse("Bootstrap", text)?;
-                if super::peers::split_peer(&address).1.is_none() {
-                    return Err(NetError::BadSetting {
-                        key: "Bootstrap",
-                        reason: format!("{text} names no peer: it must end with /p2p/ID"),
-                    });
-                }
-                peers.push(address);
-            }
+            let (plan, modes) = custom::read(config, warnings)?;
+            return Ok((modes, Some(plan)));
         }
-    }
-    Ok(peers)
-}
-
-fn peering(config: &Config) -> Result<Vec<(PeerId, Vec<Multiaddr>)>, NetError> {
-    const KEY: &str = "Peering.Peers";
-    let bad = |reason: String| NetError::BadSetting { key: KEY, reason };
-    let list = config.get(KEY).and_then(Value::as_array);
-    list.into_iter()
-        .flatten()
-        .map(|entry| {
-            let id = entry.get("ID").and_then(Value::as_str).unwrap_or_default();
-            let peer = id
-                .parse()
-                .map_err(|error| bad(format!("{id:?} is no peer id: {error}")))?;
-            let addrs = entry.get("Addrs").and_then(Value::as_array);
-            let addrs = addrs.into_iter().flatten().filter_map(Value::as_str);
-            let addrs: Result<Vec<_>, _> = addrs.map(|text| parse(KEY, text)).collect();
-            Ok((peer, addrs?))
-        })
-        .collect()
+        other => {
+            return Err(NetError::BadSetting {
+                key: ROUTING_TYPE,
+                reason: format!(
+                    "{other:?} is not one of auto, autoclient, dht, dhtclient, dhtserver, delegated, custom, none"
+                ),
+            });
+        }
+    };
+    Ok((DhtModes::both(mode), None))
 }
 
 fn relay_service(config: &Config) -> RelayService {
@@ -456,9 +395,10 @@ fn relay_service(config: &Config) -> RelayService {
 
 #[cfg(test)]
 mod tests {
+    use super::addresses::BOOTSTRAP;
     use super::*;
     use crate::config::Layers;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn settings(values: &[(&str, Value)]) -> Result<Settings, NetError> {
         let values = values
@@ -480,7 +420,7 @@ mod tests {
             (settings.connections.low, settings.connections.high),
             (32, Some(96))
         );
-        assert_eq!(settings.routing, RoutingMode::Auto);
+        assert_eq!(settings.routing, DhtModes::both(RoutingMode::Auto));
         assert_eq!(settings.security, [SecurityKind::Tls, SecurityKind::Noise]);
         assert!(settings.pubsub.is_none() && settings.mdns && settings.relay_service.is_none());
         assert_eq!(settings.bootstrap.len(), BOOTSTRAP.len());

@@ -122,6 +122,9 @@ impl Provider {
         let mut sweeps = Vec::new();
         for side in &self.sides {
             let net = self.net.upgrade().ok_or(NetError::Stopped)?;
+            if !net.provides(side.wan) {
+                continue;
+            }
             let dht = OneDht::new(net, side.wan);
             sweeps.extend(Sweep::new(dht, side, &self.settings, burst).await?);
         }

@@ -14,6 +14,8 @@ pub struct Endpoint {
     pub host: String,
     /// It may have a private address: the configuration, or a router on this machine, named it.
     pub private: bool,
+    /// It may be asked for whole DAGs: the configuration named it.
+    pub cars: bool,
 }
 
 impl Endpoint {
@@ -28,6 +30,7 @@ impl Endpoint {
             base: text.trim_end_matches('/').to_owned(),
             host: bare(uri.host()?),
             private: true,
+            cars: true,
         })
     }
 
@@ -69,6 +72,7 @@ impl Endpoint {
             host: bare(uri.host()?),
             base,
             private: near,
+            cars: false,
         })
     }
 }

@@ -1,9 +1,10 @@
-//! Blocks over HTTP: trustless gateways are asked for single blocks, and what they give is verified before anything else
-//! sees it.
+//! Blocks over HTTP: trustless gateways are asked for single blocks, those of the configuration for whole DAGs too ([`car`]),
+//! and what they give is verified before anything else sees it.
 //!
 //! A fetch takes a [`Lease`] for its Bitswap session. The search for providers tells what it finds by the session's id
 //! ([`Retrieval::offer`]), and the fetch asks for what no connected peer has ([`Lease::block`]).
 
+mod car;
 mod endpoint;
 mod ranking;
 mod settings;
@@ -18,8 +19,8 @@ use ipfs_kit_bitswap::SessionId;
 use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::cid::Cid;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, Semaphore};
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::net::Provider;
 use crate::web::{Ask, WebClient, WebError, failed, read};
@@ -68,6 +69,8 @@ pub struct Retrieval {
     workers: Semaphore,
     ranking: Mutex<Ranking>,
     sessions: Mutex<FxHashMap<SessionId, Arc<Sources>>>,
+    /// Gateways of the configuration that gave no CAR when they were asked for one.
+    without_cars: Mutex<FxHashSet<String>>,
 }
 
 /// The gateways of a fetch, each with how many blocks in a row it did not have.
@@ -88,6 +91,7 @@ impl Retrieval {
             workers: Semaphore::new(settings.workers),
             ranking: Mutex::default(),
             sessions: Mutex::default(),
+            without_cars: Mutex::default(),
             settings,
         })))
     }
@@ -292,6 +296,12 @@ impl Lease {
     /// Requests that may run at the same time.
     pub fn workers(&self) -> usize {
         self.retrieval.settings.workers
+    }
+
+    /// Asks one of the configuration's gateways for a whole DAG, if one may give it.
+    pub fn car(&self, root: Cid) -> Option<mpsc::Receiver<Block>> {
+        let endpoint = self.retrieval.choose_for_car(&self.sources)?;
+        Some(self.retrieval.car(endpoint, root))
     }
 
     /// Asks for a block. The future does not borrow the lease.

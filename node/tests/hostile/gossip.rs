@@ -48,6 +48,14 @@ struct Control {
     graft: Vec<Graft>,
     #[prost(message, repeated, tag = "4")]
     prune: Vec<Prune>,
+    #[prost(message, repeated, tag = "5")]
+    dont_want: Vec<DontWant>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DontWant {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    ids: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -91,7 +99,11 @@ fn prune(topics: impl IntoIterator<Item = String>, backoff: u64) -> Rpc {
 fn control(graft: Vec<Graft>, prune: Vec<Prune>) -> Rpc {
     Rpc {
         subscriptions: Vec::new(),
-        control: Some(Control { graft, prune }),
+        control: Some(Control {
+            graft,
+            prune,
+            ..Control::default()
+        }),
     }
 }
 
@@ -319,6 +331,32 @@ async fn cve_2026_46679_subscriptions_without_end() {
     }
     for part in parts(100) {
         scene.tell(&subscribe(part)).await;
+    }
+    scene.is_done().await;
+    let grown = grown(before);
+    assert!(grown < STATE_MAX + NOISE_MAX, "{grown} bytes");
+    scene.honest_is_heard().await;
+    scene.ends(before).await;
+}
+
+/// Ids of messages that a peer does not want are kept for seconds, whatever their length: 24 MB here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idontwant_of_long_ids_without_end() {
+    const EACH: usize = 100;
+    let _alone = alone().await;
+    let mut scene = Scene::new().await;
+    let before = live();
+    for part in 0..120_usize {
+        let ids = (0..EACH).map(|at| {
+            let mut id = vec![0; 2000];
+            id[..8].copy_from_slice(&(part * EACH + at).to_le_bytes());
+            id
+        });
+        let mut rpc = control(Vec::new(), Vec::new());
+        if let Some(control) = &mut rpc.control {
+            control.dont_want = vec![DontWant { ids: ids.collect() }];
+        }
+        scene.tell(&rpc).await;
     }
     scene.is_done().await;
     let grown = grown(before);

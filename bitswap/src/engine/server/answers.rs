@@ -7,12 +7,12 @@ use super::{Lookup, Peer, Response, Server, State};
 use crate::engine::ids::PeerNo;
 use crate::wire::{MAX_BLOCKS, MAX_PRESENCES, WantKind};
 
+/// Bytes that must have been written to a peer before it is known to read: less may lie in buffers on the way, as a window
+/// of the muxer.
+const PROVEN: u64 = 1 << 20;
+
 /// CIDs of one peer in a lookup before the next peer has its turn.
 const LOOKUPS: usize = 256;
-
-/// How much more a peer may have outstanding for each byte that it has read. To a far peer a doubling would cost a round
-/// trip each.
-const GROWTH: u64 = 8;
 
 impl Server {
     /// Up to `max` CIDs whose sizes are needed.
@@ -101,13 +101,22 @@ impl Server {
         }
     }
 
-    /// Peers that have not yet read what they were sent share half of what all may have.
+    /// Peers that are not yet known to read share half of what all may have. When half of that is taken, each has one
+    /// message at a time.
     fn may_send(&self, peer: &Peer) -> bool {
-        let total = match peer.has_read {
-            true => self.config.outstanding_total,
-            false => self.config.outstanding_total / 2,
-        };
-        peer.has_answers() && peer.outstanding < peer.limit && self.outstanding < total
+        let share = self.config.outstanding_total / 2;
+        let known = peer.reads
+            || (self.unproven < share && (self.unproven < share / 2 || peer.outstanding == 0));
+        known
+            && peer.has_answers()
+            && peer.outstanding < peer.limit
+            && self.outstanding < self.config.outstanding_total
+    }
+
+    /// Whether peers wait because of what others have not read.
+    pub(in crate::engine) fn is_pressed(&self) -> bool {
+        self.unproven >= self.config.outstanding_total / 2
+            || self.outstanding >= self.config.outstanding_total
     }
 
     pub(super) fn enqueue(&mut self, number: PeerNo) {
@@ -152,6 +161,9 @@ impl Server {
             self.wants -= take_blocks(peer, target.max(1), &mut response);
             peer.outstanding += response.reserved;
             self.outstanding += response.reserved;
+            if !peer.reads {
+                self.unproven += response.reserved;
+            }
             self.enqueue(number);
             return Some(response);
         }
@@ -168,14 +180,22 @@ impl Server {
         let Some(number) = self.peers.number(peer) else {
             return;
         };
-        let was_full = self.outstanding >= self.config.outstanding_total / 2;
+        // Some stop at half of their share already.
+        let was_full = self.unproven >= self.config.outstanding_total / 4 || self.is_pressed();
         if let Some(peer) = self.peers.get_mut(number) {
             let reserved = reserved.min(peer.outstanding);
             peer.outstanding -= reserved;
             self.outstanding -= reserved;
+            if !peer.reads {
+                self.unproven -= reserved;
+            }
             if let Some((blocks, bytes)) = written {
-                peer.has_read |= blocks > 0;
-                peer.limit = (peer.limit + GROWTH * bytes).min(self.config.outstanding_peer);
+                peer.written += bytes;
+                if !peer.reads && peer.written >= PROVEN {
+                    peer.reads = true;
+                    self.unproven -= peer.outstanding;
+                }
+                peer.limit = (peer.limit + bytes).min(self.config.outstanding_peer);
                 peer.account.sent += bytes;
                 peer.account.exchanged += blocks;
                 self.sent.blocks += blocks;

@@ -23,7 +23,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt::text(
         &["routing"],
         "Kind of routing instead of Routing.Type: auto, autoclient, dht, dhtclient, dhtserver, \
-         delegated or none",
+         delegated, custom or none",
     )
     .default("default"),
     Opt::flag(

@@ -188,6 +188,50 @@ fn the_best_of_ten_routers_wins_in_every_order() {
 }
 
 #[test]
+fn an_older_record_is_not_given_when_the_newer_one_has_expired() {
+    let node = node();
+    let network = Network::of(&node);
+    let name = publish(&node, "k", &format!("/ipfs/{CID}/old"));
+    let older = network.puts.lock().clone();
+    let options = PublishOptions {
+        key: "k".to_owned(),
+        resolve: false,
+        lifetime: Some(Duration::from_millis(1)),
+        ttl: Some(Duration::ZERO),
+        ..PublishOptions::default()
+    };
+    let path = format!("/ipfs/{CID}/new");
+    let published = SystemTime::now();
+    node.names().publish(&path, &options).unwrap();
+    while published.elapsed().unwrap() < Duration::from_millis(20) {
+        std::thread::yield_now();
+    }
+    // The network has forgotten the newer one.
+    let id = crate::names::parse_name(&name).unwrap();
+    network.records.lock().insert(id.to_bytes(), older);
+    let fresh = ResolveOptions {
+        no_cache: true,
+        ..ResolveOptions::default()
+    };
+    let error = node.names().resolve(&name, &fresh).unwrap_err();
+    assert!(
+        matches!(error, Error::Name(NameError::Expired { sequence: 1, .. })),
+        "{error}"
+    );
+    // A newer one is taken.
+    let (key, _) = node.keys().find("k").unwrap();
+    assert_eq!(key.id, id);
+    let again = PublishOptions {
+        lifetime: None,
+        ttl: None,
+        ..options
+    };
+    node.names().publish(&path, &again).unwrap();
+    let resolved = node.names().resolve(&name, &fresh).unwrap();
+    assert_eq!(resolved.path.to_string(), path);
+}
+
+#[test]
 fn answers_are_kept_as_long_as_the_record_says() {
     let node = node();
     let network = Network::of(&node);

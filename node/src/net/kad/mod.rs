@@ -46,6 +46,34 @@ const PROVIDER_TTL: Duration = Duration::from_secs(48 * 3600);
 /// Between two refreshes of the routing table.
 const REFRESH: Duration = Duration::from_secs(600);
 
+/// Which of the DHTs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    pub wan: bool,
+    pub lan: bool,
+}
+
+impl Scopes {
+    /// Both of them.
+    pub const BOTH: Self = Self {
+        wan: true,
+        lan: true,
+    };
+
+    /// Whether the WAN's, or the LAN's, is one of them.
+    pub fn has(self, wan: bool) -> bool {
+        if wan { self.wan } else { self.lan }
+    }
+
+    /// Those of either.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            wan: self.wan || other.wan,
+            lan: self.lan || other.lan,
+        }
+    }
+}
+
 /// Builds the DHT of a scope, if routing is on.
 pub fn dht(scope: Scope, local: PeerId, settings: &Settings) -> Option<Dht> {
     let protocol = match scope {
@@ -68,7 +96,8 @@ pub fn dht(scope: Scope, local: PeerId, settings: &Settings) -> Option<Dht> {
         .set_caching(Caching::Disabled);
     let records = Records::new(local, store::Limits::default());
     let mut inner = kad::Behaviour::with_config(local, records, config);
-    let mode = match (settings.routing, scope) {
+    let own = settings.routing.of(matches!(scope, Scope::Wan));
+    let mode = match (own, scope) {
         (RoutingMode::Off, _) => return None,
         (RoutingMode::Client, _) => Some(kad::Mode::Client),
         // On a LAN everybody can be reached.

@@ -3,17 +3,20 @@
 //!
 //! When it is full, what lies farthest from this node goes first: others look for it elsewhere.
 
-use std::borrow::Cow;
+mod behind;
+mod interface;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{ProviderRecord, Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
 use rustc_hash::FxHashMap;
 
-use super::disk::{Change, Loaded, Side};
+use super::disk::{Change, Side};
 use crate::provide::Key as Place;
+use behind::unix;
 
 /// Bytes of one value: an IPNS record has at most 10 KiB.
 const VALUE_MAX: usize = 10 << 10;
@@ -27,19 +30,6 @@ const PROVIDERS_MAX: usize = 20;
 /// Addresses kept of one publisher, and bytes of them.
 const ADDRESSES_MAX: usize = 16;
 const ADDRESS_BYTES_MAX: usize = 1024;
-
-/// Parts of what the disk has read that are taken at once: the swarm waits meanwhile.
-const LOADED_AT_ONCE: usize = 4;
-
-/// Keys that this node announced itself; the oldest makes room.
-const PROVIDED_MAX: usize = 16_384;
-
-/// Bytes of changes that wait for the disk. What does not fit is kept in memory only.
-const CHANGES_MAX: usize = 8 << 20;
-
-/// Changes are handed to the disk when they are so many bytes or so old.
-const CHANGES_FULL: usize = 1 << 20;
-const CHANGES_AGE: Duration = Duration::from_secs(30);
 
 /// What an entry costs beside its key and value.
 const ENTRY_BYTES: usize = 96;
@@ -327,89 +317,6 @@ impl Records {
         }
     }
 
-    fn change(&mut self, change: Change) {
-        let bytes = ENTRY_BYTES + change.payload();
-        if self.change_bytes + bytes <= CHANGES_MAX {
-            self.change_bytes += bytes;
-            self.changes.push(change);
-            self.changed.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Takes what the disk has read, and hands it what has changed. To be called every second or so.
-    pub fn tend_disk(&mut self, now: Instant) {
-        for _ in 0..LOADED_AT_ONCE {
-            if let Some(loaded) = self.disk.as_ref().and_then(Side::poll_loaded) {
-                self.handle_loaded(loaded, now);
-            }
-        }
-        let due = self.change_bytes >= CHANGES_FULL
-            || self
-                .changed
-                .is_some_and(|since| now.saturating_duration_since(since) >= CHANGES_AGE);
-        if due {
-            self.flush();
-        }
-    }
-
-    /// Hands all changes to the disk, if it can take them now.
-    pub fn flush(&mut self) {
-        if let Some(disk) = &self.disk
-            && !self.changes.is_empty()
-        {
-            self.changes = disk.write(std::mem::take(&mut self.changes));
-            if self.changes.is_empty() {
-                (self.changed, self.change_bytes) = (None, 0);
-            }
-        }
-    }
-
-    /// What was kept before the node started; newer things that came meanwhile stay.
-    fn handle_loaded(&mut self, loaded: Loaded, now: Instant) {
-        let disk = self.disk.take();
-        for (key, peer, expires) in loaded.providers {
-            let Some(expires) = instant(expires, now) else {
-                continue;
-            };
-            let key = RecordKey::from(key);
-            let known = self.keys.get(&self.distance(&key));
-            let known =
-                known.is_some_and(|held| held.providers.iter().any(|(held, _)| *held == peer));
-            if !known && peer != self.local {
-                // What does not fit any more is dropped.
-                let _ = self.insert_provider(key, peer, expires);
-            }
-        }
-        for (peer, addresses) in loaded.publishers {
-            if self
-                .publishers
-                .get(&peer)
-                .is_some_and(|peer| peer.addresses.is_empty())
-            {
-                self.learn(peer, addresses);
-            }
-        }
-        for (key, value, source, expires) in loaded.values {
-            let expires = match expires {
-                Some(expires) => match instant(expires, now) {
-                    Some(expires) => Some(expires),
-                    None => continue,
-                },
-                None => None,
-            };
-            let record = Record {
-                key: RecordKey::from(key),
-                value,
-                publisher: None,
-                expires,
-            };
-            if !self.values.contains_key(&self.distance(&record.key)) {
-                let _ = self.insert_value(source, record);
-            }
-        }
-        self.disk = disk;
-    }
-
     /// Drops what has expired. Linear; to be called now and then.
     pub fn expire(&mut self, now: Instant) {
         let gone = self.values.iter();
@@ -426,132 +333,6 @@ impl Records {
         for (key, peer) in gone {
             self.remove_provider(&key, &peer);
         }
-    }
-}
-
-/// Seconds since 1970 of a moment, for the disk.
-fn unix(moment: Instant) -> u64 {
-    let left = moment.saturating_duration_since(Instant::now());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().saturating_add(left).as_secs()
-}
-
-/// The moment, unless it is over. A clock that was set back makes no record last longer than it would have at first.
-fn instant(unix: u64, now: Instant) -> Option<Instant> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let left = unix.checked_sub(since.unwrap_or_default().as_secs())?;
-    let left = Duration::from_secs(left).min(super::PROVIDER_TTL);
-    (!left.is_zero()).then(|| now + left)
-}
-
-impl RecordStore for Records {
-    type RecordsIter<'a> = Box<dyn Iterator<Item = Cow<'a, Record>> + 'a>;
-    type ProvidedIter<'a> = Box<dyn Iterator<Item = Cow<'a, ProviderRecord>> + 'a>;
-
-    fn get(&self, key: &RecordKey) -> Option<Cow<'_, Record>> {
-        let value = self.values.get(&self.distance(key))?;
-        Some(Cow::Owned(record(value)))
-    }
-
-    fn put(&mut self, record: Record) -> Result<()> {
-        self.put_from(None, record)
-    }
-
-    fn remove(&mut self, key: &RecordKey) {
-        let distance = self.distance(key);
-        self.remove_value(&distance);
-    }
-
-    fn records(&self) -> Self::RecordsIter<'_> {
-        Box::new(self.values.values().map(|value| Cow::Owned(record(value))))
-    }
-
-    fn add_provider(&mut self, mut record: ProviderRecord) -> Result<()> {
-        if record.provider == self.local {
-            record.addresses.truncate(ADDRESSES_MAX);
-            if self
-                .provided
-                .insert(record.key.clone(), record.clone())
-                .is_none()
-            {
-                self.provided_order.push_back(record.key);
-            }
-            while self.provided.len() > PROVIDED_MAX
-                && let Some(oldest) = self.provided_order.pop_front()
-            {
-                self.provided.remove(&oldest);
-            }
-            return Ok(());
-        }
-        let expires = record
-            .expires
-            .unwrap_or_else(|| Instant::now() + super::PROVIDER_TTL);
-        self.insert_provider(record.key.clone(), record.provider, expires)?;
-        self.learn(record.provider, record.addresses);
-        if self.disk.is_some() {
-            self.change(Change::Provider {
-                key: record.key.to_vec(),
-                peer: record.provider,
-                expires: unix(expires),
-            });
-        }
-        Ok(())
-    }
-
-    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
-        let held = self.keys.get(&self.distance(key));
-        let held = held.into_iter().flat_map(|held| &held.providers);
-        let others = held.map(|(peer, expires)| ProviderRecord {
-            key: key.clone(),
-            provider: *peer,
-            expires: Some(*expires),
-            addresses: self
-                .publishers
-                .get(peer)
-                .map_or_else(Vec::new, |known| known.addresses.clone()),
-        });
-        others.chain(self.provided.get(key).cloned()).collect()
-    }
-
-    fn provided(&self) -> Self::ProvidedIter<'_> {
-        Box::new(self.provided.values().map(Cow::Borrowed))
-    }
-
-    fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
-        if *provider == self.local {
-            self.provided.remove(key);
-            self.provided_order.retain(|kept| kept != key);
-            return;
-        }
-        let distance = self.distance(key);
-        let Some(held) = self.keys.get_mut(&distance) else {
-            return;
-        };
-        let Some(at) = held.providers.iter().position(|(peer, _)| peer == provider) else {
-            return;
-        };
-        held.providers.swap_remove(at);
-        self.provider_bytes -= ENTRY_BYTES;
-        if held.providers.is_empty() {
-            self.provider_bytes -= ENTRY_BYTES + key.as_ref().len();
-            self.keys.remove(&distance);
-        }
-        self.forget(provider, |peer| &mut peer.keys);
-        if self.disk.is_some() {
-            self.change(Change::NoProvider {
-                key: key.to_vec(),
-                peer: *provider,
-            });
-        }
-    }
-}
-
-fn record(value: &Value) -> Record {
-    Record {
-        key: value.key.clone(),
-        value: value.value.clone(),
-        publisher: None,
-        expires: value.expires,
     }
 }
 

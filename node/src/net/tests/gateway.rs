@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use ipfs_kit_blockstore::car::CarWriter;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
@@ -35,12 +36,18 @@ pub enum Manner {
     Empty,
     /// Sends on to another address.
     Redirects,
+    /// Whole DAGs too.
+    Cars,
+    /// Whole DAGs that end in the middle.
+    HalfCars,
+    /// CARs of other blocks.
+    ForgedCars,
 }
 
 /// A running server; it ends with the test's runtime.
 pub struct Server {
     pub address: SocketAddr,
-    /// Requests that came.
+    /// Requests that came, but for those for whole DAGs.
     pub asked: Arc<AtomicUsize>,
 }
 
@@ -73,8 +80,13 @@ where
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (answer, count) = (answer.clone(), Arc::clone(&count));
-            let service = service_fn(move |request| {
-                count.fetch_add(1, Ordering::Relaxed);
+            let service = service_fn(move |request: Request<Incoming>| {
+                // Whether it gives whole DAGs is asked besides.
+                let is_car = request
+                    .uri()
+                    .query()
+                    .is_some_and(|query| query.starts_with("format=car"));
+                count.fetch_add(usize::from(!is_car), Ordering::Relaxed);
                 answer(request)
             });
             let serving = hyper::server::conn::http1::Builder::new()
@@ -101,8 +113,6 @@ pub async fn gateway(node: &Node, manner: Manner) -> Server {
     serve(move |request| {
         let node = node.clone();
         async move {
-            assert_eq!(request.uri().query(), Some("format=raw"));
-            assert_eq!(request.headers()["accept"], "application/vnd.ipld.raw");
             let cid: Cid = request
                 .uri()
                 .path()
@@ -110,11 +120,18 @@ pub async fn gateway(node: &Node, manner: Manner) -> Server {
                 .unwrap()
                 .parse()
                 .unwrap();
+            if request.uri().query() == Some("format=car&dag-scope=all") {
+                return whole(&node, &cid, manner).await;
+            }
+            assert_eq!(request.uri().query(), Some("format=raw"));
+            assert_eq!(request.headers()["accept"], "application/vnd.ipld.raw");
             match manner {
-                Manner::Honest => match node.local_block(&cid) {
-                    Ok(data) => reply(StatusCode::OK, "application/vnd.ipld.raw", data),
-                    Err(_) => reply(StatusCode::NOT_FOUND, "text/plain", "not here"),
-                },
+                Manner::Cars | Manner::HalfCars | Manner::ForgedCars | Manner::Honest => {
+                    match node.local_block(&cid) {
+                        Ok(data) => reply(StatusCode::OK, "application/vnd.ipld.raw", data),
+                        Err(_) => reply(StatusCode::NOT_FOUND, "text/plain", "not here"),
+                    }
+                }
                 Manner::Lies => reply(StatusCode::OK, "application/vnd.ipld.raw", "something else"),
                 Manner::Slow => {
                     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -134,6 +151,43 @@ pub async fn gateway(node: &Node, manner: Manner) -> Server {
         }
     })
     .await
+}
+
+/// The answer to a request for a CAR.
+async fn whole(node: &Node, cid: &Cid, manner: Manner) -> Reply {
+    let (node, path) = (node.clone(), cid.to_string());
+    let export = move || {
+        let mut car = Vec::new();
+        node.dag()
+            .export(&path, &mut car, true, &mut |_| Ok(()))
+            .unwrap();
+        car
+    };
+    let car = match manner {
+        Manner::Cars | Manner::HalfCars => tokio::task::spawn_blocking(export).await.unwrap(),
+        Manner::ForgedCars => {
+            let mut car = CarWriter::new(Vec::new(), std::slice::from_ref(cid)).unwrap();
+            car.put(cid, b"something else").unwrap();
+            car.finish().unwrap()
+        }
+        _ => {
+            return reply(
+                StatusCode::NOT_ACCEPTABLE,
+                "text/plain",
+                "single blocks only",
+            );
+        }
+    };
+    let len = if manner == Manner::HalfCars {
+        car.len() / 2
+    } else {
+        car.len()
+    };
+    reply(
+        StatusCode::OK,
+        "application/vnd.ipld.car; version=1",
+        car[..len].to_vec(),
+    )
 }
 
 /// What a router knows: by the path below `/routing/v1`, its type and its body.

@@ -185,6 +185,35 @@ async fn a_router_tells_of_gateways_and_of_peers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_can_be_ignored() {
+    let owner = node(&[TCP]).await;
+    let cid = add(&owner, noise(1000, 10)).await;
+    let server = gateway(&owner, Manner::Honest).await;
+    let table = Table::default();
+    let teller = router(Table::clone(&table)).await;
+    let peer = PeerId::random();
+    let gate = record(peer, &[server.multiaddr()], "transport-ipfs-gateway-http");
+    let document = format!(r#"{{"Providers":[{gate}]}}"#);
+    table.lock().insert(
+        format!("/providers/{cid}"),
+        ("application/json", document.into()),
+    );
+    let values = [
+        ("Routing.Type", json!("delegated")),
+        ("Routing.DelegatedRouters", json!([teller.url()])),
+        ("Routing.IgnoreProviders", json!([peer.to_string()])),
+    ];
+    let reader = node_with(&[TCP], &values).await.unwrap();
+    let reader = reader
+        .with_cancel(CancelToken::new().with_deadline(Instant::now() + Duration::from_secs(3)));
+    cat(&reader, &cid).await.unwrap_err();
+    assert!(teller.count() > 0);
+    assert_eq!(server.count(), 0);
+    let reader = node_with(&[TCP], &values[..2]).await.unwrap();
+    assert_eq!(cat(&reader, &cid).await.unwrap(), noise(1000, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_go_through_a_router() {
     let table = Table::default();
     let teller = router(Table::clone(&table)).await;
@@ -243,4 +272,67 @@ async fn a_router_that_is_down_does_not_hold_up_the_dht() {
     let provider = tokio::time::timeout(Duration::from_secs(10), found.recv()).await;
     let id = owner.peers().unwrap().id().await.unwrap();
     assert_eq!(provider.unwrap().unwrap().peer, id.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_alone_peers_are_not_asked() {
+    let owner = node(&[TCP]).await;
+    let there = noise(600_000, 8);
+    let cid = add(&owner, there.clone()).await;
+    let gate = gateway(&owner, Manner::Honest).await;
+    let http = ("Bitswap.Libp2pEnabled", json!(false));
+    let reader = with_gateways(&[&gate], std::slice::from_ref(&http)).await;
+    let peers = reader.peers().unwrap();
+    peers.connect(&address(&owner).await).await.unwrap();
+    assert!(cat(&reader, &cid).await.unwrap() == there);
+    assert_eq!(gate.count(), 4, "the root and three chunks");
+    let protocols = peers.id().await.unwrap().protocols;
+    assert!(
+        protocols.iter().all(|name| !name.contains("bitswap")),
+        "{protocols:?}"
+    );
+    assert_eq!(owner.bitswap().unwrap().stat().blocks_sent, 0);
+    // What only the peer has is not to be had.
+    let empty = gateway(&owner, Manner::Empty).await;
+    let other = with_gateways(&[&empty], std::slice::from_ref(&http)).await;
+    other
+        .peers()
+        .unwrap()
+        .connect(&address(&owner).await)
+        .await
+        .unwrap();
+    let other = other
+        .with_cancel(CancelToken::new().with_deadline(Instant::now() + Duration::from_secs(2)));
+    let error = cat(&other, &cid).await.unwrap_err().to_string();
+    assert!(error.contains("it does not have the block"), "{error}");
+    // Neither way is none.
+    let off = [http, ("HTTPRetrieval.Enabled", json!(false))];
+    let error = node_with(&[TCP], &off).await.err().unwrap().to_string();
+    assert!(error.contains("Bitswap.Libp2pEnabled"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_dags_come_as_cars_and_what_they_lack_block_by_block() {
+    let owner = node(&[TCP]).await;
+    let data = noise(4 << 20, 9);
+    let cid = add(&owner, data.clone()).await;
+    for (manner, least, most) in [
+        (Manner::Cars, 0, 0),
+        (Manner::HalfCars, 1, 12),
+        (Manner::ForgedCars, 17, 17),
+        (Manner::Honest, 17, 17),
+    ] {
+        let gate = gateway(&owner, manner).await;
+        let reader = with_gateways(&[&gate], &[]).await;
+        assert!(cat(&reader, &cid).await.unwrap() == data, "{manner:?}");
+        let count = gate.count();
+        assert!(
+            (least..=most).contains(&count),
+            "{manner:?}: {count} blocks"
+        );
+        assert!(
+            cat(&reader.offline(), &cid).await.unwrap() == data,
+            "{manner:?}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Two and more real nodes on loopback.
 
 mod connect;
+mod custom;
 mod fetch;
 mod gateway;
 mod http;

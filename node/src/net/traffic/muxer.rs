@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
@@ -14,6 +15,7 @@ use super::negotiation::{Negotiation, Outcome};
 use super::open::OpenStreams;
 use super::pace::{Limit, Place};
 use super::{Meter, Traffic};
+use crate::net::sieve::Sieve;
 
 /// Whose streams these are.
 #[derive(Clone)]
@@ -105,6 +107,8 @@ pub struct MeteredStream<S> {
     name: Arc<str>,
     up: Option<Place>,
     down: Option<Place>,
+    /// What the peer sends goes through here.
+    sieve: Option<Box<Sieve>>,
 }
 
 impl<S> MeteredStream<S> {
@@ -118,6 +122,7 @@ impl<S> MeteredStream<S> {
             inner,
             inbound,
             link: link.clone(),
+            sieve: None,
             name: Arc::from(""),
             protocol: Protocol::Negotiating(Box::new((Negotiation::new(inbound), 0, 0))),
         };
@@ -171,6 +176,10 @@ impl<S> MeteredStream<S> {
             Outcome::Open => return,
             Outcome::Agreed(name) => {
                 let meter = self.link.traffic.protocol(&name);
+                // Nothing behind the negotiation has been read: it takes no byte more than it needs.
+                if self.inbound && Sieve::is_for(&name) {
+                    self.sieve = Some(Box::new(Sieve::new(Instant::now())));
+                }
                 self.list_as(name.into());
                 meter
             }
@@ -194,6 +203,23 @@ impl<S> Drop for MeteredStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> MeteredStream<S> {
+    /// Reads what the peer sent.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let most = match &mut self.down {
+            Some(place) => ready!(place.poll_go(cx)).min(buf.len()),
+            None => buf.len(),
+        };
+        let buf = buf.get_mut(..most).unwrap_or_default();
+        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if let Some(place) = &mut self.down {
+            place.pay(read);
+        }
+        self.received(buf.get(..read).unwrap_or_default());
+        Poll::Ready(Ok(read))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -201,17 +227,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let most = match &mut this.down {
-            Some(place) => ready!(place.poll_go(cx)).min(buf.len()),
-            None => buf.len(),
-        };
-        let buf = buf.get_mut(..most).unwrap_or_default();
-        let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        if let Some(place) = &mut this.down {
-            place.pay(read);
+        if this.sieve.is_none() || buf.is_empty() {
+            return this.poll_receive(cx, buf);
         }
-        this.received(buf.get(..read).unwrap_or_default());
-        Poll::Ready(Ok(read))
+        loop {
+            if let Some(sieve) = &mut this.sieve {
+                let handed = sieve.take(buf);
+                if handed > 0 {
+                    return Poll::Ready(Ok(handed));
+                }
+            }
+            let read = ready!(this.poll_receive(cx, buf))?;
+            let Some(sieve) = &mut this.sieve else {
+                return Poll::Ready(Ok(read));
+            };
+            if read == 0 {
+                sieve.handle_end();
+                return Poll::Ready(Ok(sieve.take(buf)));
+            }
+            sieve.feed(buf.get(..read).unwrap_or_default(), Instant::now());
+        }
     }
 }
 

@@ -5,6 +5,9 @@ use proptest::prelude::*;
 
 use super::super::disk::{self, Started};
 use super::super::{RecordValidator, Validators};
+use std::time::Duration;
+
+use super::interface::PROVIDED_MAX;
 use super::*;
 
 const SMALL: Limits = Limits {
