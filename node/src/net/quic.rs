@@ -4,7 +4,7 @@
 //! * Sockets have room for bursts ([`listener::socket`]).
 //! * Where both ends are on this machine, datagrams may be as long as the loopback takes them.
 //! * What waits to be acknowledged follows the congestion window ([`connection`]): far peers get as much as the path holds,
-//!   and a peer that acknowledges nothing cannot make this node keep more than a little.
+//!   and a peer that acknowledges nothing gets no more than the least window.
 
 mod address;
 mod connection;

@@ -22,8 +22,8 @@ const STREAM_WINDOW: u32 = 32 << 20;
 const CONNECTION_WINDOW: u32 = 40 << 20;
 const LEAST_WINDOW: u32 = 64 << 10;
 
-/// What may wait to be acknowledged at first; see [`super::connection`].
-pub const SEND_WINDOW_MIN: u64 = 1 << 20;
+/// What may wait to be acknowledged at first; see [`super::connection`]. Less, and a busy machine does not fill it in time.
+pub const SEND_WINDOW_MIN: u64 = 8 << 20;
 
 /// Bytes that are sent before anything is acknowledged, as many as web servers use.
 const FIRST_BURST: u64 = 32 * 1200;

@@ -258,7 +258,7 @@ async fn between(to: SocketAddr, cut: Arc<AtomicBool>) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn little_is_kept_for_a_peer_that_acknowledges_nothing() {
+async fn what_is_kept_for_a_peer_that_acknowledges_nothing_is_bounded() {
     let ((mut one, _), (mut two, _)) = (patient(), patient());
     let (_, address) = listen(&mut two).await;
     let cut = Arc::<AtomicBool>::default();
@@ -282,5 +282,5 @@ async fn little_is_kept_for_a_peer_that_acknowledges_nothing() {
             .is_err()
     );
     let most = SEND_WINDOW_MIN + (256 << 10);
-    assert!((SEND_WINDOW_MIN / 2..=most).contains(&taken), "{taken}");
+    assert!(taken > 0 && taken <= most, "{taken}");
 }
