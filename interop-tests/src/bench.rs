@@ -10,6 +10,7 @@
 //! | [`fetch`] | from peers, near and far |
 //! | [`mfs`] | files written into the mutable file system of a daemon |
 //! | [`rpc`] | small calls and large bodies through a daemon |
+//! | [`slow`] | honest calls beside many slow clients |
 //! | [`limits`] | what the machine itself can do |
 //! | [`table`] | Markdown |
 //!
@@ -20,9 +21,11 @@ pub mod alone;
 pub mod contest;
 pub mod fetch;
 pub mod limits;
+pub mod load;
 pub mod measure;
 pub mod mfs;
 pub mod rows;
 pub mod rpc;
+pub mod slow;
 pub mod stage;
 pub mod table;

@@ -56,8 +56,7 @@ impl Flushing {
 impl Open {
     /// Whether anything has to be committed.
     pub(super) fn has_changes(&self) -> bool {
-        let tree = self.tree.lock();
-        tree.is_dirty() || !tree.guards.is_empty()
+        self.tree.lock().has_changes()
     }
 
     /// Makes everything that was done before this call durable. Callers at the same time share one commit.

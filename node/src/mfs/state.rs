@@ -91,6 +91,7 @@ impl MfsState {
         if let Some(open) = &*self.open.lock() {
             return Ok(Arc::clone(open));
         }
+        node.check_may_wait()?;
         let fresh = Open::read(node)?;
         let mut open = self.open.lock();
         Ok(Arc::clone(open.get_or_insert_with(|| Arc::new(fresh))))
@@ -201,7 +202,7 @@ impl Open {
     ) -> Result<T> {
         let mut blocks = Blocks::default();
         for _ in 0..MAX_ROUNDS {
-            let missing = match operation(&mut self.tree.lock(), &blocks)? {
+            let missing = match operation(&mut *node.lock(&self.tree)?, &blocks)? {
                 Progress::Done(done) => return Ok(done),
                 Progress::Need(missing) => missing,
             };
@@ -242,7 +243,11 @@ impl Open {
 
     /// The block of a directory as it is now, stored but not yet durable.
     pub(super) fn snapshot(&self, node: &Node, find: &DirFinder<'_>) -> Result<Target> {
-        let mut writing = self.writing.lock();
+        // What is not written yet is put here.
+        if node.must_not_wait() && node.lock(&self.tree)?.has_changes() {
+            node.check_may_wait()?;
+        }
+        let mut writing = node.lock(&self.writing)?;
         let guard = self.guard(node);
         let mut encoded = std::mem::take(&mut writing.left);
         let target = self.run_with(node, true, |tree, blocks| {
@@ -251,7 +256,7 @@ impl Open {
                 Progress::Need(missing) => return Ok(Progress::Need(missing)),
             };
             // A look at what is committed leaves nothing to commit.
-            if tree.is_dirty() || !tree.guards.is_empty() {
+            if tree.has_changes() {
                 tree.keep(&guard);
                 // The blocks that are made here are known to the tree only.
                 tree.whole = true;

@@ -300,6 +300,11 @@ impl Tree {
         Ok(())
     }
 
+    /// Whether anything is to be committed.
+    pub fn has_changes(&self) -> bool {
+        self.is_dirty() || !self.guards.is_empty()
+    }
+
     /// Whether anything differs from what was last encoded.
     pub fn is_dirty(&self) -> bool {
         self.dirs.get(&self.root).is_some_and(|dir| dir.dirty)
