@@ -24,6 +24,9 @@ pub struct Command {
     pub subcommands: &'static [&'static Command],
     /// What its result looks like in a response.
     pub reply: Reply,
+    /// Whether it only reads, and mostly what is in memory: the server then tries it where the request came in, without a
+    /// thread.
+    pub brief: bool,
     /// What it does; `None` for a pure group, which prints its help.
     pub run: Option<Run>,
 }
@@ -75,6 +78,7 @@ impl Command {
         options: &[],
         subcommands: &[],
         reply: Reply::One,
+        brief: false,
         run: None,
     };
 

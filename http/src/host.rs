@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipfs_kit_node::{AddOptions, Node, Source};
+use ipfs_kit_node::{AddOptions, AtOnce, Node, Source};
 
 use crate::command::Argument;
 use crate::failure::Failure;
@@ -117,6 +117,11 @@ pub trait Host {
 
     /// Takes the bar off without a trace.
     fn clear_bar(&self) {}
+
+    /// Set where the command must not wait, and has to tell here what it would have waited for.
+    fn at_once(&self) -> Option<&AtOnce> {
+        None
+    }
 
     /// What the daemon knows of itself; none where there is no daemon.
     fn observed(&self) -> Option<&Arc<Observed>> {

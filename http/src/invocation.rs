@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ipfs_kit_node::{AddOptions, NetError, Node};
@@ -298,13 +299,24 @@ impl Invocation {
         self.host.node(need)
     }
 
-    /// Waits for the network, until the command is to stop. Commands have threads of their own, so this may block.
+    /// Waits for the network, until the command is to stop. Commands have threads of their own, so this may block; one
+    /// that is tried without a thread gets what is there already.
     ///
     /// # Errors
     /// What the network says, or why the command is to stop.
     pub fn wait<T>(&self, work: impl Future<Output = Result<T, NetError>>) -> Result<T, Failure> {
         // A node without a runtime is not online.
         let runtime = Handle::try_current().map_err(|_| NetError::Offline)?;
+        if let Some(at_once) = self.host.at_once() {
+            let mut context = Context::from_waker(Waker::noop());
+            return match pin!(work).poll(&mut context) {
+                Poll::Ready(done) => Ok(done?),
+                Poll::Pending => {
+                    at_once.miss();
+                    Err(ipfs_kit_node::Error::NotAtHand.into())
+                }
+            };
+        }
         runtime.block_on(async {
             let mut work = pin!(work);
             loop {

@@ -50,6 +50,12 @@ impl Watched {
         self.observed.requests.end(Arc::clone(&self.method), time);
         tracing::debug!(method = %self.method, millis = time.as_millis() as u64, "call ended");
     }
+
+    /// The call was only tried: it begins again.
+    pub fn forget(&self) {
+        self.observed.calls.forget(self.number);
+        self.observed.requests.forget();
+    }
 }
 
 /// How the daemon is.

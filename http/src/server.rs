@@ -6,6 +6,7 @@
 //! ever held whole.
 
 mod answers;
+mod at_once;
 mod body;
 mod call;
 mod connection;

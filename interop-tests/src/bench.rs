@@ -11,6 +11,7 @@
 //! | [`fetch`] | from peers, near and far |
 //! | [`mfs`] | files written into the mutable file system of a daemon |
 //! | [`rpc`] | small calls and large bodies through a daemon |
+//! | [`slow`] | honest calls beside many slow clients |
 //! | [`limits`] | what the machine itself can do |
 //! | [`table`] | Markdown |
 //!
@@ -22,9 +23,11 @@ pub mod contest;
 pub mod daemon;
 pub mod fetch;
 pub mod limits;
+pub mod load;
 pub mod measure;
 pub mod mfs;
 pub mod rows;
 pub mod rpc;
+pub mod slow;
 pub mod stage;
 pub mod table;

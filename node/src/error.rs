@@ -90,6 +90,9 @@ pub enum Error {
     /// The block is not in the repo, and there is no network to ask.
     #[error("block was not found locally (offline): ipld: could not find {0}")]
     NotFound(Cid),
+    /// An operation of [`crate::Node::at_once`] would have to wait for a disk, a lock or the network.
+    #[error("not at hand: ask again where waiting is allowed")]
+    NotAtHand,
     /// The block is not in the repo, and the network did not give it.
     #[error("could not fetch {cid}: {reason}")]
     NotFetched {

@@ -22,6 +22,7 @@
 //! What survives a crash: whatever an operation reported before it returned or in an event. A pin that was
 //! acknowledged has its whole DAG on stable storage.
 
+mod at_once;
 mod blocks;
 mod builder;
 mod cancel;
@@ -53,6 +54,7 @@ pub mod tokens;
 mod walk;
 mod web;
 
+pub use at_once::AtOnce;
 pub use blocks::{BlockPut, BlockStat, Blocks};
 pub use builder::NodeBuilder;
 pub use cancel::{CancelToken, Cancelled};

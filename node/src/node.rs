@@ -8,8 +8,9 @@ use ipfs_kit_bitswap::Bitswap;
 use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::cid::Cid;
 use ipfs_kit_blockstore::store::{BlockStore, Guard, StoreError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use crate::at_once::AtOnce;
 use crate::blocks::Blocks;
 use crate::builder::NodeBuilder;
 use crate::cancel::CancelToken;
@@ -41,6 +42,8 @@ pub struct Node {
     shared: Arc<Shared>,
     cancel: CancelToken,
     offline: bool,
+    /// Set for operations that must not wait.
+    at_once: Option<AtOnce>,
     announce: AnnounceNow,
     /// What counts what operations come by.
     meter: Option<Arc<Meter>>,
@@ -107,6 +110,7 @@ impl Node {
             shared: Arc::new(shared),
             cancel,
             offline: false,
+            at_once: None,
             announce: AnnounceNow::default(),
             meter: None,
             fetch: None,
@@ -127,6 +131,41 @@ impl Node {
             offline: true,
             ..self.clone()
         }
+    }
+
+    /// The same node, whose reading operations take only what is at hand: in memory, the operating system's included, and
+    /// not behind a lock that is held. What is not makes them fail with [`Error::NotAtHand`], and `at_once` knows. For a
+    /// thread that has others to serve; whoever misses something asks again where waiting is allowed.
+    pub fn at_once(&self, at_once: &AtOnce) -> Self {
+        Self {
+            at_once: Some(at_once.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether this handle is one of [`Node::at_once`].
+    pub(crate) fn must_not_wait(&self) -> bool {
+        self.at_once.is_some()
+    }
+
+    /// Fails where the operation must not wait.
+    pub(crate) fn check_may_wait(&self) -> Result<()> {
+        match &self.at_once {
+            None => Ok(()),
+            Some(at_once) => {
+                at_once.miss();
+                Err(Error::NotAtHand)
+            }
+        }
+    }
+
+    /// Takes a lock, waiting for it where that is allowed.
+    pub(crate) fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> Result<MutexGuard<'m, T>> {
+        if let Some(taken) = mutex.try_lock() {
+            return Ok(taken);
+        }
+        self.check_may_wait()?;
+        Ok(mutex.lock())
     }
 
     /// The same node, whose operations announce this of what they add or pin.
@@ -292,6 +331,7 @@ impl Node {
             shared: weak.upgrade()?,
             cancel,
             offline: false,
+            at_once: None,
             announce: AnnounceNow::default(),
             meter: None,
             fetch: None,
@@ -483,6 +523,7 @@ impl Node {
     pub(crate) fn detached(&self) -> Self {
         Self {
             offline: true,
+            at_once: None,
             fetch: None,
             cancel: CancelToken::new(),
             ..self.clone()
@@ -514,6 +555,13 @@ impl Node {
 
     /// The bytes of a block in the store.
     pub(crate) fn local_block(&self, cid: &Cid) -> Result<Bytes> {
+        if self.at_once.is_some() {
+            if let Some(data) = self.shared.store.at_hand(cid.hash()) {
+                tick(&self.shared.counters.hits);
+                return Ok(data);
+            }
+            self.check_may_wait()?;
+        }
         match self.shared.store.get(cid.hash()) {
             Ok(Some(data)) => {
                 tick(&self.shared.counters.hits);

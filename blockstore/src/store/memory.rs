@@ -69,6 +69,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn at_hand(&self, hash: &Multihash) -> Option<Bytes> {
+        self.get(hash).ok().flatten()
+    }
+
     fn check(&self, hash: &Multihash) -> Result<Option<bool>, StoreError> {
         let key = Key::new(hash.clone());
         let Some((block, position)) = ({

@@ -50,6 +50,7 @@ use types::Victim;
 trait Store: Send + Sync {
     fn info(&self, hash: &Multihash) -> Result<Option<BlockInfo>, StoreError>;
     fn get(&self, hash: &Multihash) -> Result<Option<Bytes>, StoreError>;
+    fn at_hand(&self, hash: &Multihash) -> Option<Bytes>;
     /// Reads the block, hashes it, and quarantines it when it is not what it should be. `None`
     /// when it is not there.
     fn check(&self, hash: &Multihash) -> Result<Option<bool>, StoreError>;
@@ -133,6 +134,15 @@ impl BlockStore {
             return Ok(Some(Bytes::copy_from_slice(hash.digest())));
         }
         self.0.get(hash)
+    }
+
+    /// The bytes of a short block that can be had at once: from memory, where a page of the index is all that may have to
+    /// be read from the device. `None` says nothing about whether the block is there: [`BlockStore::get`] knows.
+    pub fn at_hand(&self, hash: &Multihash) -> Option<Bytes> {
+        if hash.is_identity() {
+            return self.get(hash).ok().flatten();
+        }
+        self.0.at_hand(hash)
     }
 
     /// Stores the blocks that are not there yet. They are visible when this returns and durable

@@ -73,6 +73,53 @@ fn puts_are_visible_at_once_and_counted_once() {
 }
 
 #[test]
+fn what_is_at_hand_is_what_was_put() {
+    on_all(|store| {
+        let mut random = Random::new(9);
+        let blocks: Vec<Block> = [0, 1, 1_000, 60_000]
+            .map(|length| random_block(&mut random, length))
+            .into();
+        store.put_many(&blocks).unwrap();
+        let look = |must: bool| {
+            for block in &blocks {
+                match store.at_hand(block.cid().hash()) {
+                    Some(data) => assert_eq!(&data, block.data()),
+                    None => assert!(!must, "{} bytes", block.data().len()),
+                }
+            }
+        };
+        look(false);
+        store.sync().unwrap();
+        // Files that were opened once: whether their pages stay in memory is up to the system.
+        for block in &blocks {
+            assert!(store.get(block.cid().hash()).unwrap().is_some());
+        }
+        look(false);
+        assert_eq!(store.at_hand(raw("other").cid().hash()), None);
+        let hashes: Vec<_> = blocks.iter().map(|block| block.cid().hash()).collect();
+        store
+            .delete_many(&hashes.into_iter().cloned().collect::<Vec<_>>())
+            .unwrap();
+        for block in &blocks {
+            assert_eq!(store.at_hand(block.cid().hash()), None);
+        }
+    });
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let store = BlockStore::open(&dir.path().join("blocks"), SegmentOptions::default()).unwrap();
+    let block = raw("in memory all the time");
+    store.put_many(std::slice::from_ref(&block)).unwrap();
+    assert_eq!(
+        store.at_hand(block.cid().hash()).as_ref(),
+        Some(block.data())
+    );
+    store.sync().unwrap();
+    assert_eq!(
+        store.at_hand(block.cid().hash()).as_ref(),
+        Some(block.data())
+    );
+}
+
+#[test]
 fn a_block_twice_in_a_batch_is_stored_once() {
     on_all(|store| {
         let block = raw("twice");

@@ -60,6 +60,7 @@ const GET: Command = Command {
     about: "Takes a <cid>, and outputs the block to stdout.",
     arguments: &[Argument::line("cid", "The CID of an existing block to get")],
     reply: Reply::Bytes("application/vnd.ipld.raw"),
+    brief: true,
     run: Some(Run::Node(get)),
     ..Command::EMPTY
 };
@@ -72,6 +73,7 @@ const STAT: Command = Command {
         "cid",
         "The CID of an existing block to stat",
     )],
+    brief: true,
     run: Some(Run::Node(stat)),
     ..Command::EMPTY
 };

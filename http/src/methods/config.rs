@@ -40,6 +40,7 @@ pub const COMMAND: Command = Command {
     ],
     subcommands: &[&SHOW, &EDIT, &REPLACE, &profile::COMMAND],
     reply: Reply::One,
+    brief: false,
     run: Some(Run::Node(run)),
 };
 

@@ -75,6 +75,7 @@ const GET: Command = Command {
     )
     .default("dag-json")],
     reply: Reply::Bytes("text/plain"),
+    brief: true,
     run: Some(Run::Node(get)),
     ..Command::EMPTY
 };
@@ -84,6 +85,7 @@ const RESOLVE: Command = Command {
     tagline: "Resolve IPLD block",
     about: "Prints the address of the last block on a path and what remains of the path.",
     arguments: &[Argument::line("ref", "The path to resolve")],
+    brief: true,
     run: Some(Run::Node(resolve)),
     ..Command::EMPTY
 };

@@ -31,6 +31,7 @@ pub const COMMAND: Command = Command {
         )
         .default("b58mh"),
     ],
+    brief: true,
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };

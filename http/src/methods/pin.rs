@@ -38,6 +38,7 @@ pub const COMMAND: Command = Command {
         &remote::COMMAND,
     ],
     reply: Reply::One,
+    brief: false,
     run: Some(Run::Node(pin)),
 };
 

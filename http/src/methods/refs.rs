@@ -35,6 +35,7 @@ pub const COMMAND: Command = Command {
     ],
     subcommands: &[&LOCAL],
     reply: Reply::Many,
+    brief: false,
     run: Some(Run::Node(run)),
 };
 

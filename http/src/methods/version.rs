@@ -22,6 +22,7 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["all"], "Show all version information"),
     ],
     subcommands: &[&DEPS],
+    brief: true,
     run: Some(Run::Anywhere(run)),
     ..Command::EMPTY
 };

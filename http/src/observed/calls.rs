@@ -105,6 +105,11 @@ impl Calls {
         state.forget();
     }
 
+    /// A call that only was tried did not begin.
+    pub fn forget(&self, number: u64) {
+        self.0.lock().running.remove(&number);
+    }
+
     /// All, in the order in which they began.
     pub fn list(&self) -> Vec<Call> {
         let mut state = self.0.lock();

@@ -61,6 +61,11 @@ impl Requests {
             .observe(time.as_secs_f64());
     }
 
+    /// A call that had begun did not.
+    pub fn forget(&self) {
+        self.running.dec();
+    }
+
     /// A request was answered.
     pub fn answered(&self, method: Arc<str>, status: u16) {
         self.answered

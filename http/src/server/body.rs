@@ -1,5 +1,7 @@
 //! The body of a request: counted, and with an eye on how fast it comes.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +16,9 @@ use super::waiting::{For, Waiting};
 /// A client that brings less than this has brought nothing.
 const STEP: u64 = 1 << 10;
 
+/// What has to have come of a body before a command begins with it.
+const START: usize = 8 << 10;
+
 /// A body that is no longer than it may be. How long the client takes for the next [`STEP`] bytes is in its
 /// [`Waiting`]; time that we take ourselves does not count.
 pub struct RequestBody<B = Incoming> {
@@ -22,6 +27,9 @@ pub struct RequestBody<B = Incoming> {
     waiting: Arc<Waiting>,
     /// Bytes of the current step, and how long it has taken so far.
     step: (u64, Duration),
+    /// What has come and was not taken yet.
+    ahead: VecDeque<Result<Frame<Bytes>, io::Error>>,
+    ended: bool,
 }
 
 impl<B: Body> RequestBody<B> {
@@ -32,6 +40,8 @@ impl<B: Body> RequestBody<B> {
             left: max,
             waiting: Arc::default(),
             step: (0, Duration::ZERO),
+            ahead: VecDeque::new(),
+            ended: false,
         }
     }
 
@@ -52,15 +62,31 @@ impl<B> Drop for RequestBody<B> {
     }
 }
 
-impl<B> Body for RequestBody<B>
+impl<B> RequestBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    type Data = Bytes;
-    type Error = io::Error;
+    /// Waits for the first [`START`] bytes, or for all if there are less, but no longer than `patience`. Whether they came.
+    pub async fn begin(&mut self, patience: Duration) -> bool {
+        let came = async {
+            let mut bytes = 0;
+            while bytes < START {
+                let next = poll_fn(|context| Pin::new(&mut *self).poll_next(context));
+                let Some(frame) = next.await else {
+                    self.ended = true;
+                    return;
+                };
+                let length = frame.as_ref().ok().and_then(Frame::data_ref);
+                bytes += length.map_or(START, Bytes::len);
+                self.ahead.push_back(frame);
+            }
+        };
+        tokio::time::timeout(patience, came).await.is_ok()
+    }
 
-    fn poll_frame(
+    /// The next frame of what has not come yet.
+    fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
@@ -94,13 +120,36 @@ where
             }
         }
     }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.ahead.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None if self.ended => Poll::Ready(None),
+            None => self.poll_next(context),
+        }
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.ahead.is_empty() && (self.ended || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match self.ahead.is_empty() {
+            true => self.inner.size_hint(),
+            false => SizeHint::default(),
+        }
     }
 }
 
@@ -118,6 +167,29 @@ mod tests {
         assert_eq!(whole.to_bytes().len(), 100);
         let error = body(99).collect().now_or_never().unwrap().unwrap_err();
         assert!(error.to_string().contains("longer"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_body_begins_with_a_good_piece_or_all_of_it() {
+        let (patience, short_patience) = (Duration::from_secs(60), Duration::from_millis(20));
+        let (send, pieces) = futures::channel::mpsc::unbounded::<Result<_, io::Error>>();
+        let mut body = RequestBody::new(StreamBody::new(pieces), u64::MAX);
+        let piece = |length| Ok(Frame::data(Bytes::from(vec![0; length])));
+        assert!(!body.begin(short_patience).await);
+        send.unbounded_send(piece(1)).unwrap();
+        assert!(!body.begin(short_patience).await);
+        send.unbounded_send(piece(START)).unwrap();
+        assert!(body.begin(patience).await && !body.is_end_stream());
+        send.unbounded_send(piece(2)).unwrap();
+        drop(send);
+        let whole = body.collect().await.unwrap().to_bytes();
+        assert_eq!(whole.len(), START + 3);
+        let mut short = RequestBody::new(Full::new(Bytes::from_static(b"short")), 5);
+        assert!(short.begin(patience).await);
+        assert_eq!(short.collect().await.unwrap().to_bytes(), "short");
+        let mut long = RequestBody::new(Full::new(Bytes::from_static(b"longer")), 5);
+        assert!(long.begin(patience).await);
+        assert!(long.collect().await.is_err());
     }
 
     #[test]

@@ -10,11 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{error, not_found, plain, success};
+use super::at_once;
 use super::body::RequestBody;
 use super::guard::{Door, Place};
 use super::host::RpcHost;
 use super::parse::{self, Call, Refusal};
-use super::reply::{self, Head, Message, Notes, Outlet, ReplyBody, ReplySink};
+use super::reply::{self, Head, Message, Notes, Outlet, Pipe, ReplyBody, ReplySink};
 use super::request_id::RequestId;
 use super::running::{Running, Stops};
 use super::service::Service;
@@ -24,7 +25,8 @@ use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::ROOT;
 use crate::observed::Asked;
-use crate::output::{Encoding, Output};
+use crate::output::{Encoding, Output, Sink};
+use crate::request::Request as CommandRequest;
 
 /// Asks the daemon to tell commands that their output is read by people.
 pub const TERMINAL: HeaderName = HeaderName::from_static("x-terminal");
@@ -50,22 +52,31 @@ pub async fn call(
         }
     };
     let asked = Asked(call.request.name().into());
-    let mut response = admit(service, call, request, boundary, door).await;
+    let mut response = match at_once::answer(service, &call, &request) {
+        Some(response) => response,
+        None => begin(service, call, request, boundary, door).await,
+    };
     response.extensions_mut().insert(asked);
     response
 }
 
-async fn admit(
+/// Begins a command once there is something to begin with.
+async fn begin(
     service: &Service,
     call: Call,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     boundary: Option<String>,
     door: Door,
 ) -> Response<ReplyBody> {
-    let Some(permit) = room(service).await else {
+    // Who brings a body slowly takes nobody's place: he gets one while there are some left, and has waited long enough by
+    // then to lose it to the next who does not. The owner's own pipes may take their time.
+    let patience = service.limits().pressed();
+    let slow = boundary.is_some()
+        && door.place != Place::OwnSocket
+        && !request.body_mut().begin(patience).await;
+    let Some(permit) = room(service, slow).await else {
         return busy(Duration::from_secs(1));
     };
-    // The owner's own pipes may take their time.
     let waiting = Arc::clone(request.body().waiting());
     let waiting = (door.place != Place::OwnSocket).then_some(waiting);
     run(service, call, request, boundary, waiting, permit).await
@@ -80,13 +91,13 @@ pub fn busy(after: Duration) -> Response<ReplyBody> {
     response
 }
 
-/// Room for one command; where there is none, a client that keeps us waiting loses his.
-async fn room(service: &Service) -> Option<OwnedSemaphorePermit> {
+/// Room for one command; where there is none, a client that keeps us waiting loses his, but not for one that is `slow`.
+async fn room(service: &Service, slow: bool) -> Option<OwnedSemaphorePermit> {
     let room = service.room();
     if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
         return Some(permit);
     }
-    if !service.running().stop_slowest(service.limits().pressed()) {
+    if slow || !service.running().stop_slowest(service.limits().pressed()) {
         return None;
     }
     let freed = tokio::time::timeout(FREED, Arc::clone(room).acquire_owned());
@@ -131,7 +142,7 @@ async fn run(
     let encoding = call.request.common.encoding;
     let head = Head::new(command, encoding, &call.request.options);
     let (send, pieces) = mpsc::channel(reply::QUEUE);
-    let outlet = Outlet::new(send, io);
+    let outlet = Pipe::new(send, io);
     let service = service.clone();
     tokio::task::spawn_blocking(move || {
         // Whatever is logged in here belongs to the request.
@@ -147,10 +158,11 @@ async fn run(
             cancel: token,
             upload,
             notes: notes.clone(),
+            at_once: None,
             observed: Arc::clone(service.observed()),
             stop: service.stopper(),
         };
-        let end = execute(call, host, sink);
+        let end = execute(call.request, host, sink);
         // Who asked may be gone; then nobody wants to know.
         let _ = outlet.send(Message::End(end, notes.take()));
         drop(permit);
@@ -158,7 +170,8 @@ async fn run(
     respond(pieces, head, encoding, running, trailers, waiting).await
 }
 
-fn takes_trailers(request: &Request<RequestBody>) -> bool {
+/// Whether the client wants to hear what comes behind a body.
+pub fn takes_trailers(request: &Request<RequestBody>) -> bool {
     request.version() == Version::HTTP_2
         || request
             .headers()
@@ -180,7 +193,21 @@ async fn respond(
             let body = ReplyBody::stream(pieces, trailers, waiting, Box::new(running));
             success(head, body, trailers)
         }
-        Some(Message::End(Ok(()), notes)) if notes.is_empty() => {
+        Some(Message::End(end, notes)) => nothing(end, notes, head, encoding, trailers),
+        Some(Message::Data(_)) | None => error(&Failure::failed("the command broke off"), encoding),
+    }
+}
+
+/// The response of a command that ended before it sent anything.
+pub fn nothing(
+    end: Result<(), Failure>,
+    notes: String,
+    head: Head,
+    encoding: Encoding,
+    trailers: bool,
+) -> Response<ReplyBody> {
+    match end {
+        Ok(()) if notes.is_empty() => {
             // A result of no records is a list of them.
             let head = Head {
                 chunked: true,
@@ -188,18 +215,11 @@ async fn respond(
             };
             success(head, ReplyBody::whole(""), trailers)
         }
-        // Nothing was sent yet, so an error can be told as one; notes need trailers.
-        Some(Message::End(Err(failure), notes))
-            if (notes.is_empty() || !trailers) && !negative(&failure) =>
-        {
+        // An error can be told as one; notes need trailers.
+        Err(failure) if (notes.is_empty() || !trailers) && !negative(&failure) => {
             error(&failure, encoding)
         }
-        Some(Message::End(end, notes)) => {
-            // Only trailers can tell of notes.
-            let body = ReplyBody::ended(end, notes, trailers);
-            success(head, body, trailers)
-        }
-        Some(Message::Data(_)) | None => error(&Failure::failed("the command broke off"), encoding),
+        end => success(head, ReplyBody::ended(None, end, notes, trailers), trailers),
     }
 }
 
@@ -208,15 +228,19 @@ fn negative(failure: &Failure) -> bool {
 }
 
 /// Runs a command in this thread.
-fn execute(call: Call, host: RpcHost, sink: ReplySink) -> Result<(), Failure> {
-    let command = call.request.command();
+pub fn execute(
+    request: CommandRequest,
+    host: RpcHost,
+    sink: impl Sink + 'static,
+) -> Result<(), Failure> {
+    let command = request.command();
     let Some(function) = command.run.and_then(crate::command::Run::function) else {
         // A group by itself: Kubo answers with nothing.
         return Ok(());
     };
     let cancel = host.cancel.clone();
-    let out = Output::new(call.request.common.encoding, Box::new(sink));
-    let mut invocation = Invocation::new(call.request, Box::new(host), out);
+    let out = Output::new(request.common.encoding, Box::new(sink));
+    let mut invocation = Invocation::new(request, Box::new(host), out);
     let result = function(&mut invocation);
     // What was emitted before a failure is true and belongs to the output.
     let written = match result {

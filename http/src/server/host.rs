@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipfs_kit_node::{AddOptions, CancelToken, Cancelled, Node, Source};
+use ipfs_kit_node::{AddOptions, AtOnce, CancelToken, Cancelled, Node, Source};
 
 use super::reply::Notes;
 use super::upload::Upload;
@@ -24,6 +24,8 @@ pub struct RpcHost {
     pub upload: Option<Upload>,
     /// Lines beside the result.
     pub notes: Notes,
+    /// Set where the command must not wait.
+    pub at_once: Option<AtOnce>,
     /// What the daemon knows of itself.
     pub observed: Arc<Observed>,
     /// Ends the daemon.
@@ -87,6 +89,10 @@ impl Host for RpcHost {
 
     fn note(&self, text: &str) {
         self.notes.push(text);
+    }
+
+    fn at_once(&self) -> Option<&AtOnce> {
+        self.at_once.as_ref()
     }
 
     fn observed(&self) -> Option<&Arc<Observed>> {

@@ -66,6 +66,6 @@ impl Limits {
 
     /// How long a client may be waited for while others find no room.
     pub fn pressed(&self) -> Duration {
-        (self.body.min(self.reply) / 12).min(Duration::from_secs(2))
+        (self.body.min(self.reply) / 12).min(Duration::from_millis(500))
     }
 }

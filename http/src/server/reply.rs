@@ -83,31 +83,37 @@ fn media_type(encoding: Encoding) -> &'static str {
     }
 }
 
-/// The way of a command's messages to the response. It blocks while the client takes nothing, until that is
-/// stopped.
+/// The way of a command's messages to the response.
+pub trait Outlet {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// When nobody takes it any more.
+    fn send(&self, message: Message) -> io::Result<()>;
+}
+
+/// To a response that is on its way. It blocks while the client takes nothing, until that is stopped.
 #[derive(Clone)]
-pub struct Outlet {
+pub struct Pipe {
     send: mpsc::Sender<Message>,
     stop: CancellationToken,
     runtime: Handle,
 }
 
-impl Outlet {
+impl Pipe {
     /// Made within the runtime, used by a thread that may block.
-    pub fn new(send: mpsc::Sender<Message>, stop: CancellationToken) -> Outlet {
+    pub fn new(send: mpsc::Sender<Message>, stop: CancellationToken) -> Pipe {
         let runtime = Handle::current();
-        Outlet {
+        Pipe {
             send,
             stop,
             runtime,
         }
     }
+}
 
-    /// Sends a message.
-    ///
-    /// # Errors
-    /// When nobody takes it any more.
-    pub fn send(&self, message: Message) -> io::Result<()> {
+impl Outlet for Pipe {
+    fn send(&self, message: Message) -> io::Result<()> {
         let message = match self.send.try_send(message) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Full(message)) => message,
@@ -130,8 +136,8 @@ impl Outlet {
 }
 
 /// The sending end, in the thread of the command.
-pub struct ReplySink {
-    outlet: Outlet,
+pub struct ReplySink<O> {
+    outlet: O,
     head: Head,
     reply: Reply,
     begun: bool,
@@ -139,9 +145,9 @@ pub struct ReplySink {
     terminal: bool,
 }
 
-impl ReplySink {
+impl<O: Outlet> ReplySink<O> {
     /// Nothing is sent yet.
-    pub fn new(outlet: Outlet, head: Head, reply: Reply, terminal: bool) -> ReplySink {
+    pub fn new(outlet: O, head: Head, reply: Reply, terminal: bool) -> ReplySink<O> {
         ReplySink {
             outlet,
             head,
@@ -153,7 +159,7 @@ impl ReplySink {
     }
 }
 
-impl Sink for ReplySink {
+impl<O: Outlet> Sink for ReplySink<O> {
     fn begin(&mut self, content: Content) {
         self.begun = true;
         match (content, self.reply) {
@@ -252,10 +258,15 @@ impl ReplyBody {
         }
     }
 
-    /// A body that is nothing but its end.
-    pub fn ended(end: Result<(), Failure>, notes: String, trailers: bool) -> ReplyBody {
+    /// A body whose command has ended: what there is of it, and its end.
+    pub fn ended(
+        data: Option<Bytes>,
+        end: Result<(), Failure>,
+        notes: String,
+        trailers: bool,
+    ) -> ReplyBody {
         ReplyBody {
-            first: None,
+            first: data.filter(|data| !data.is_empty()),
             pieces: None,
             end: Some((end, notes)),
             breaking: None,

@@ -1,5 +1,6 @@
 //! The RPC of a running daemon: small calls from many connections, and large bodies through it.
 
+use super::load::{Load, ask};
 use super::measure::{median, usage};
 use super::rows::{Sizes, bytes};
 use super::stage::Stage;
@@ -22,22 +23,14 @@ const SPAN: Duration = Duration::from_secs(3);
 /// How much faster than Kubo the design wants small calls.
 const GOAL: f64 = 5.0;
 
-/// What one load came to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Load {
-    /// Answers a second.
-    rate: f64,
-    /// 99 of a hundred were answered within so many milliseconds.
-    tail: f64,
-}
-
 /// What both sides came to: medians of the runs.
 type Both = [Load; 2];
 
-/// Measures everything; a Markdown table. Many large uploads at once only where there is `room` for them.
-pub fn run(stage: &mut Stage, runs: usize, room: bool) -> Result<String> {
-    let mut text = String::from(
-        "| call | connections | ours | p99 | Kubo | p99 | ratio | goal |\n|---|---|---|---|---|---|---|---|\n",
+/// Measures everything and prints it as it comes, as Markdown tables. Many large uploads at once only where there is
+/// `room` for them.
+pub fn run(stage: &mut Stage, runs: usize, room: bool) -> Result<()> {
+    println!(
+        "| call | connections | ours | p99 | Kubo | p99 | ratio | goal |\n|---|---|---|---|---|---|---|---|"
     );
     for (name, call) in calls(stage)? {
         for connections in CONNECTIONS {
@@ -50,19 +43,18 @@ pub fn run(stage: &mut Stage, runs: usize, room: bool) -> Result<String> {
             } else {
                 "missed"
             };
-            let _ = writeln!(
-                text,
+            println!(
                 "| {name} | {connections} | {:.0}/s | {:.2} ms | {:.0}/s | {:.2} ms | {ratio:.1} x | {GOAL} x {met} |",
                 ours.rate, ours.tail, kubo.rate, kubo.tail,
             );
         }
     }
-    text.push_str("\n| large bodies | ours | Kubo | ratio |\n|---|---|---|---|\n");
-    text.push_str(&large(stage, runs)?);
+    println!("\n| large bodies | ours | Kubo | ratio |\n|---|---|---|---|");
+    print!("{}", large(stage, runs)?);
     if room {
-        text.push_str(&crowd(stage)?);
+        println!("{}", crowd(stage)?);
     }
-    Ok(text)
+    Ok(())
 }
 
 /// A repo of a side with what the calls ask for.
@@ -116,44 +108,6 @@ fn small(stage: &mut Stage, call: &str, connections: usize, runs: usize) -> Resu
         rate: median(loads.iter().map(|load| load.rate)),
         tail: median(loads.iter().map(|load| load.tail)),
     }))
-}
-
-/// Asks from so many connections for so long.
-fn ask(daemon: &Daemon, call: &str, connections: usize, span: Duration) -> Result<Load> {
-    let start = Instant::now();
-    let times = thread::scope(|scope| -> Result<Vec<Duration>> {
-        let askers: Vec<_> = (0..connections)
-            .map(|_| {
-                scope.spawn(|| -> Result<Vec<Duration>> {
-                    let mut connection = daemon.connect()?;
-                    let mut times = Vec::new();
-                    while start.elapsed() < span {
-                        let asked = Instant::now();
-                        let answer = connection.call(call, None)?;
-                        ensure!(answer.status == 200, "{answer:?}");
-                        times.push(asked.elapsed());
-                    }
-                    Ok(times)
-                })
-            })
-            .collect();
-        let mut all = Vec::new();
-        for asker in askers {
-            let times = asker
-                .join()
-                .map_err(|_| anyhow::anyhow!("an asker panicked"))?;
-            all.append(&mut times?);
-        }
-        Ok(all)
-    })?;
-    let wall = start.elapsed().as_secs_f64();
-    let mut millis: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-    millis.sort_unstable_by(f64::total_cmp);
-    ensure!(!millis.is_empty(), "nothing was answered");
-    Ok(Load {
-        rate: millis.len() as f64 / wall,
-        tail: millis[(millis.len() - 1) * 99 / 100],
-    })
 }
 
 /// `add` and `cat` of the large file through the daemon.
@@ -238,7 +192,7 @@ fn crowd(stage: &mut Stage) -> Result<String> {
     }
     let [ours, kubo] = peaks;
     Ok(format!(
-        "| peak memory, {uploads} uploads of {} at once | {ours:.0} MiB | {kubo:.0} MiB | {:.1} x |\n",
+        "| peak memory, {uploads} uploads of {} at once | {ours:.0} MiB | {kubo:.0} MiB | {:.1} x |",
         bytes(size),
         kubo / ours
     ))

@@ -364,16 +364,15 @@ impl Writer {
                 }
             }
             Pending::Move(from, to) => {
-                if self.read(daemon, to)?.is_some() {
-                    // The old name goes after the new one has come.
-                    let both = self.read(daemon, from)?.is_some();
-                    let held = self.files.get(from).copied();
-                    let (from, to) = (from.clone(), to.clone());
+                let (new, old) = (self.read(daemon, to)?, self.read(daemon, from)?);
+                ensure!(
+                    new.is_some() != old.is_some(),
+                    "{}: a move from {from} to {to} left {} names",
+                    self.dir,
+                    u8::from(new.is_some()) + u8::from(old.is_some())
+                );
+                if new.is_some() {
                     self.apply(pending);
-                    if let (true, Some(held)) = (both, held) {
-                        self.files.insert(from, held);
-                        self.files.insert(to, held);
-                    }
                 }
             }
         }

@@ -15,6 +15,9 @@ pub enum MfsError {
     /// The directory that was to take something has that name already.
     #[error("directory already has entry by that name")]
     EntryExists,
+    /// A directory cannot be in itself.
+    #[error("cannot move {0} into itself")]
+    IntoItself(String),
     /// The root is always there.
     #[error("cannot create directory '/': Already exists")]
     RootExists,

@@ -18,6 +18,7 @@ struct Frame {
 
 /// Whether all of it is, and the bytes that are. Every block is read once, and counts as often as it is linked.
 pub fn of(node: &Node, root: &Cid) -> Result<(bool, u64)> {
+    node.check_may_wait()?;
     let mut known: HashMap<Cid, (bool, u64)> = HashMap::new();
     let mut path = vec![open(node, root)?.ok_or_else(|| Error::NotFound(root.clone()))?];
     while let Some(frame) = path.last_mut() {

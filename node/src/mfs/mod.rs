@@ -7,8 +7,10 @@
 
 mod added;
 mod change;
+mod commit;
 mod error;
 mod locality;
+mod log;
 pub mod path;
 mod state;
 mod table;

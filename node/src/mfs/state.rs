@@ -5,7 +5,7 @@
 //! network for a block holds none of them, and garbage collection takes none of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use ipfs_kit_blockstore::Block;
 use ipfs_kit_blockstore::cid::Cid;
@@ -14,19 +14,17 @@ use ipfs_kit_unixfs::directory::{Directory, Progress, Target};
 use ipfs_kit_unixfs::{CidSpec, DirectoryOptions};
 use parking_lot::{Condvar, Mutex};
 
+use super::commit::Flushing;
 use super::error::MfsError;
+use super::log::{Log, Put};
 use super::path;
 use super::table;
 use super::tree::{Blocks, DirId, Found, Tree, load};
 use crate::error::{Error, Result};
-use crate::figures::tick;
 use crate::node::Node;
 
 /// Rounds in which an operation may ask for blocks: as many as any directory has, with room.
 const MAX_ROUNDS: usize = 1 << 16;
-
-/// Files that are committed one by one before the directories above them are written.
-const MAX_LOGGED: u64 = 4096;
 
 /// What a node knows of its file system before it is opened, and after.
 #[derive(Default)]
@@ -36,34 +34,28 @@ pub(crate) struct MfsState {
     held: Mutex<HashMap<Cid, usize>>,
     /// Operations since the last flush.
     pub(crate) unflushed: std::sync::atomic::AtomicU64,
+    log: OnceLock<Log>,
 }
 
 /// The open file system.
 pub(super) struct Open {
-    tree: Mutex<Tree>,
-    defaults: DirectoryOptions,
+    pub(super) tree: Mutex<Tree>,
+    pub(super) defaults: DirectoryOptions,
     /// The guard that operations share while there are any.
-    guard: Mutex<Weak<Guard>>,
-    writing: Mutex<Writing>,
-    flushing: Mutex<Flushing>,
-    flushed: Condvar,
+    pub(super) shared: Mutex<Weak<Guard>>,
+    pub(super) writing: Mutex<Writing>,
+    pub(super) flushing: Mutex<Flushing>,
+    /// Of every other commit.
+    pub(super) flushed: [Condvar; 2],
     /// Writers of files, by path.
     pub(super) writers: Mutex<HashMap<String, Arc<Mutex<()>>>>,
 }
 
+/// What whoever encodes directories leaves for the next.
 #[derive(Default)]
-struct Writing {
+pub(super) struct Writing {
     /// Encoded, and refused by the store: the next one puts them first.
-    left: Vec<Block>,
-}
-
-struct Flushing {
-    committed: Option<Cid>,
-    asked: u64,
-    done: u64,
-    /// Whether somebody wants the blocks of all directories.
-    whole: bool,
-    running: bool,
+    pub(super) left: Vec<Block>,
 }
 
 impl MfsState {
@@ -71,11 +63,18 @@ impl MfsState {
     /// them is in the committed root, which is read after them.
     pub(crate) fn gc_roots(&self, node: &Node) -> Result<Vec<Cid>> {
         let mut roots: Vec<Cid> = self.held.lock().keys().cloned().collect();
-        // A commit of the root takes the log away in the same transaction, so the log is read first.
-        let log = table::log(node.database())?;
-        roots.extend(log.into_iter().map(|file| file.target.cid));
-        roots.extend(table::root(node.database())?);
-        Ok(roots)
+        // A log that ends meanwhile is in the root that is read again.
+        loop {
+            let committed = table::committed(node.database())?;
+            let logged = self.log(node).read(committed.generation);
+            let again = table::committed(node.database())?;
+            if again.generation == committed.generation {
+                let files = committed.files.into_iter().chain(logged?);
+                roots.extend(files.map(|file| file.target.cid));
+                roots.extend(again.root);
+                return Ok(roots);
+            }
+        }
     }
 
     /// Commits what is open, if anything is, with the blocks of all its directories.
@@ -92,9 +91,15 @@ impl MfsState {
         if let Some(open) = &*self.open.lock() {
             return Ok(Arc::clone(open));
         }
+        node.check_may_wait()?;
         let fresh = Open::read(node)?;
         let mut open = self.open.lock();
         Ok(Arc::clone(open.get_or_insert_with(|| Arc::new(fresh))))
+    }
+
+    /// The files that were put into the tree since its root was committed.
+    pub(super) fn log(&self, node: &Node) -> &Log {
+        self.log.get_or_init(|| Log::new(node.path()))
     }
 
     /// Forgets what is open.
@@ -129,34 +134,30 @@ impl Open {
             mode: None,
             mtime: None,
         };
-        let committed = table::root(node.database())?;
-        let root = match &committed {
+        let committed = table::committed(node.database())?;
+        let root = match &committed.root {
             None => Directory::new(defaults.clone()),
             Some(cid) => load_root(node, &defaults, cid)?,
         };
         let open = Self {
             tree: Mutex::new(Tree::new(root, defaults.clone())),
             defaults,
-            guard: Mutex::default(),
+            shared: Mutex::default(),
             writing: Mutex::default(),
-            flushing: Mutex::new(Flushing {
-                committed,
-                asked: 0,
-                done: 0,
-                whole: false,
-                running: false,
-            }),
-            flushed: Condvar::new(),
+            flushing: Mutex::new(Flushing::new(committed.root, committed.generation)),
+            flushed: [Condvar::new(), Condvar::new()],
             writers: Mutex::default(),
         };
-        open.replay(node)?;
+        let logged = node.mfs_state().log(node).read(committed.generation)?;
+        open.replay(node, committed.files.into_iter().chain(logged))?;
         Ok(open)
     }
 
     /// Puts the files into the tree that were committed since the root was.
-    fn replay(&self, node: &Node) -> Result<()> {
-        let log = table::log(node.database())?;
-        for file in &log {
+    fn replay(&self, node: &Node, files: impl Iterator<Item = Put>) -> Result<()> {
+        let mut logged = 0;
+        for file in files {
+            logged += 1;
             let (dir, name) = path::split(file.path.trim_end_matches('/'));
             self.run(node, |tree, blocks| {
                 match tree.lookup(&path::names(dir), blocks)? {
@@ -168,13 +169,13 @@ impl Open {
         }
         let mut tree = self.tree.lock();
         tree.whole = false;
-        tree.logged = log.len() as u64;
+        tree.logged = logged;
         Ok(())
     }
 
     /// The guard for the blocks of one operation, shared with those that run beside it.
     pub(super) fn guard(&self, node: &Node) -> Arc<Guard> {
-        let mut shared = self.guard.lock();
+        let mut shared = self.shared.lock();
         if let Some(guard) = shared.upgrade() {
             return guard;
         }
@@ -193,7 +194,7 @@ impl Open {
     }
 
     /// `here`: nothing is fetched; an operation hears that a block is absent, once, and may do without.
-    fn run_with<T>(
+    pub(super) fn run_with<T>(
         &self,
         node: &Node,
         here: bool,
@@ -201,7 +202,7 @@ impl Open {
     ) -> Result<T> {
         let mut blocks = Blocks::default();
         for _ in 0..MAX_ROUNDS {
-            let missing = match operation(&mut self.tree.lock(), &blocks)? {
+            let missing = match operation(&mut *node.lock(&self.tree)?, &blocks)? {
                 Progress::Done(done) => return Ok(done),
                 Progress::Need(missing) => missing,
             };
@@ -242,7 +243,11 @@ impl Open {
 
     /// The block of a directory as it is now, stored but not yet durable.
     pub(super) fn snapshot(&self, node: &Node, find: &DirFinder<'_>) -> Result<Target> {
-        let mut writing = self.writing.lock();
+        // What is not written yet is put here.
+        if node.must_not_wait() && node.lock(&self.tree)?.has_changes() {
+            node.check_may_wait()?;
+        }
+        let mut writing = node.lock(&self.writing)?;
         let guard = self.guard(node);
         let mut encoded = std::mem::take(&mut writing.left);
         let target = self.run_with(node, true, |tree, blocks| {
@@ -251,7 +256,7 @@ impl Open {
                 Progress::Need(missing) => return Ok(Progress::Need(missing)),
             };
             // A look at what is committed leaves nothing to commit.
-            if tree.is_dirty() || !tree.guards.is_empty() {
+            if tree.has_changes() {
                 tree.keep(&guard);
                 // The blocks that are made here are known to the tree only.
                 tree.whole = true;
@@ -262,7 +267,8 @@ impl Open {
         target
     }
 
-    fn put(
+    /// Puts what was encoded.
+    pub(super) fn put(
         &self,
         node: &Node,
         guard: &Guard,
@@ -280,154 +286,14 @@ impl Open {
         self.tree.lock().close_idle();
         put
     }
-
-    fn has_changes(&self) -> bool {
-        let tree = self.tree.lock();
-        tree.is_dirty() || !tree.guards.is_empty()
-    }
-
-    /// Makes everything that was done before this call durable. Callers at the same time share one commit.
-    pub(super) fn commit(&self, node: &Node) -> Result<()> {
-        self.commit_with(node, false)
-    }
-
-    fn commit_with(&self, node: &Node, whole: bool) -> Result<()> {
-        let mut flushing = self.flushing.lock();
-        flushing.whole |= whole;
-        flushing.asked += 1;
-        let ticket = flushing.asked;
-        loop {
-            if flushing.done >= ticket {
-                return Ok(());
-            }
-            if flushing.running {
-                self.flushed.wait(&mut flushing);
-                continue;
-            }
-            flushing.running = true;
-            let upto = flushing.asked;
-            let before = flushing.committed.clone();
-            let whole = std::mem::take(&mut flushing.whole);
-            drop(flushing);
-            // Whoever waits for this commit may not be the one whose request ends.
-            let node = &node.detached();
-            let committed = match self.commit_files(node, whole) {
-                Ok(true) => Ok(before),
-                Ok(false) => self.commit_now(node, before.as_ref()).map(Some),
-                Err(error) => Err(error),
-            };
-            flushing = self.flushing.lock();
-            flushing.running = false;
-            self.flushed.notify_all();
-            // The others try themselves, and get an error of their own.
-            flushing.committed = committed?;
-            tick(&node.counters().mfs_commits);
-            flushing.done = flushing.done.max(upto);
-        }
-    }
-
-    /// Commits files one by one, where nothing else was changed; false when more has to be committed.
-    fn commit_files(&self, node: &Node, whole: bool) -> Result<bool> {
-        let mut tree = self.tree.lock();
-        let logged = tree.logged;
-        if whole || tree.whole || logged + tree.files.len() as u64 > MAX_LOGGED {
-            return Ok(false);
-        }
-        let files = std::mem::take(&mut tree.files);
-        let guards = std::mem::take(&mut tree.guards);
-        let held = std::mem::take(&mut tree.held);
-        *self.guard.lock() = Weak::new();
-        drop(tree);
-        if files.is_empty() {
-            return Ok(true);
-        }
-        let done = node.store().sync().map_err(Error::from);
-        let done = done.and_then(|()| Ok(table::append(node.database(), logged, &files)?));
-        let mut tree = self.tree.lock();
-        if let Err(error) = done {
-            guards.iter().for_each(|guard| tree.keep(guard));
-            tree.held.extend(held);
-            tree.whole = true;
-            return Err(error);
-        }
-        tree.logged += files.len() as u64;
-        drop(tree);
-        held.iter().for_each(|root| node.mfs_state().release(root));
-        Ok(true)
-    }
-
-    fn commit_now(&self, node: &Node, before: Option<&Cid>) -> Result<Cid> {
-        let mut writing = self.writing.lock();
-        let guard = self.guard(node);
-        let mut encoded = std::mem::take(&mut writing.left);
-        let logged = self.tree.lock().logged;
-        let mut taken = (Vec::new(), Vec::new());
-        let root = self.run_with(node, true, |tree, blocks| {
-            let root = match tree.write(tree.root(), &mut encoded, blocks)? {
-                Progress::Need(missing) => return Ok(Progress::Need(missing)),
-                Progress::Done(root) => root,
-            };
-            taken = (
-                std::mem::take(&mut tree.guards),
-                std::mem::take(&mut tree.held),
-            );
-            tree.files.clear();
-            tree.whole = false;
-            // Operations from here on are not in this commit.
-            *self.guard.lock() = Weak::new();
-            Ok(Progress::Done(root))
-        });
-        let put = self.put(node, &guard, &mut writing, encoded);
-        drop(writing);
-        let (mut guards, held) = taken;
-        guards.push(guard);
-        let committed = root.and_then(|root| {
-            put?;
-            node.store().sync()?;
-            if before != Some(&root.cid) || logged > 0 {
-                table::set_root(node.database(), &root.cid)?;
-            }
-            Ok(root.cid)
-        });
-        if committed.is_err() {
-            let mut tree = self.tree.lock();
-            guards.iter().for_each(|guard| tree.keep(guard));
-            tree.held.extend(held);
-            tree.whole = true;
-            return committed;
-        }
-        // Only commits change it, and they come one after the other.
-        self.tree.lock().logged = 0;
-        held.iter().for_each(|root| node.mfs_state().release(root));
-        self.reload_large_root(node);
-        committed
-    }
-
-    /// The root is never closed, so it is loaded anew when it has grown large in memory.
-    fn reload_large_root(&self, node: &Node) {
-        let mut tree = self.tree.lock();
-        if tree.root_to_reload().is_none() {
-            return;
-        }
-        let root = tree.root();
-        let Ok(Progress::Done(target)) = tree.write(root, &mut Vec::new(), &Blocks::default())
-        else {
-            return;
-        };
-        // From the page cache: it was put a moment ago.
-        if let Ok(block) = node.local_block(&target.cid)
-            && let Ok(directory) = load(&self.defaults, &target.cid, &block)
-        {
-            tree.reload_root(directory);
-        }
-    }
 }
 
 /// Finds a directory.
 pub(super) type DirFinder<'a> = dyn Fn(&mut Tree, &Blocks) -> Result<Progress<DirId>> + 'a;
 
 impl Tree {
-    fn keep(&mut self, guard: &Arc<Guard>) {
+    /// Keeps a guard until what it keeps is committed.
+    pub(super) fn keep(&mut self, guard: &Arc<Guard>) {
         if !self.guards.iter().any(|kept| Arc::ptr_eq(kept, guard)) {
             self.guards.push(Arc::clone(guard));
         }

@@ -1,99 +1,87 @@
-//! The root of the mutable file system in `repo.redb`, and the files that were put into the tree since: a flush that only
-//! brought files adds a row for each instead of the blocks of every directory above them.
+//! The root of the mutable file system in `repo.redb`, and which files of `mfs.log` are in the tree beside it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipfs_kit_blockstore::cid::Cid;
-use ipfs_kit_unixfs::directory::Target;
-use redb::{TableDefinition, TableError};
+use redb::{ReadTransaction, TableDefinition, TableError};
 
+use super::log::Put;
 use crate::repo::{Database, DatabaseError};
 
-/// One row: the CID of the root under this key.
+/// The CID of the root and the generation of the log, which is another with each root (8 bytes, little-endian).
 const MFS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("mfs");
 const ROOT: &str = "root";
-/// Ascending number to size of the DAG (8 bytes, little-endian), CID and path of a file that is in the tree since `ROOT`.
+const GENERATION: &str = "log";
+/// Where files were logged before there was a `mfs.log`, by ascending number. Only read.
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("mfs-log");
 
-/// A file that was put into the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Put {
-    /// Where.
-    pub path: String,
-    /// What.
-    pub target: Target,
+/// What was committed with the root.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// The root; `None` when none ever was.
+    pub root: Option<Cid>,
+    /// The generation of the log whose files are in the tree too.
+    pub generation: u64,
+    /// Files that are in the tree before those of the log.
+    pub files: Vec<Put>,
 }
 
-impl Put {
-    fn to_row(&self) -> Vec<u8> {
-        let mut row = self.target.tsize.to_le_bytes().to_vec();
-        self.target.cid.write_to(&mut row);
-        row.extend_from_slice(self.path.as_bytes());
-        row
-    }
-
-    fn of_row(row: &[u8]) -> Option<Self> {
-        let (tsize, rest) = row.split_first_chunk()?;
-        let (cid, len) = Cid::read(rest).ok()?;
-        let path = std::str::from_utf8(&rest[len..]).ok()?;
-        Some(Self {
-            path: path.to_owned(),
-            target: Target {
-                cid,
-                tsize: u64::from_le_bytes(*tsize),
-            },
-        })
-    }
-}
-
-/// The files since the root, in order.
-pub fn log(database: &Database) -> Result<Vec<Put>, DatabaseError> {
+/// What was committed last.
+pub fn committed(database: &Database) -> Result<Committed, DatabaseError> {
     let Some(transaction) = database.read()? else {
-        return Ok(Vec::new());
+        return Ok(Committed::default());
     };
+    let mut committed = Committed {
+        files: files(&transaction)?,
+        ..Committed::default()
+    };
+    let table = match transaction.open_table(MFS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(committed),
+        table => table?,
+    };
+    let bad = || DatabaseError::BadRecord { table: "mfs" };
+    if let Some(row) = table.get(ROOT)? {
+        committed.root = Some(whole_cid(row.value()).ok_or_else(bad)?);
+    }
+    if let Some(row) = table.get(GENERATION)? {
+        let bytes = row.value().try_into().map_err(|_| bad())?;
+        committed.generation = u64::from_le_bytes(bytes);
+    }
+    Ok(committed)
+}
+
+/// The root that was committed last; `None` when none ever was.
+pub fn root(database: &Database) -> Result<Option<Cid>, DatabaseError> {
+    Ok(committed(database)?.root)
+}
+
+fn files(transaction: &ReadTransaction) -> Result<Vec<Put>, DatabaseError> {
     let table = match transaction.open_table(LOG) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         table => table?,
     };
     let rows = table.range::<u64>(..)?;
-    rows.map(|row| Put::of_row(row?.1.value()).ok_or(DatabaseError::BadRecord { table: "mfs-log" }))
+    rows.map(|row| Put::read(row?.1.value()).ok_or(DatabaseError::BadRecord { table: "mfs-log" }))
         .collect()
 }
 
-/// Adds files behind the `after` that are there; durable on return.
-pub fn append(database: &Database, after: u64, files: &[Put]) -> Result<(), DatabaseError> {
-    database.write(|transaction| {
-        let mut table = transaction.open_table(LOG)?;
-        for (number, file) in (after..).zip(files) {
-            table.insert(number, file.to_row().as_slice())?;
-        }
-        Ok(())
-    })
+fn whole_cid(bytes: &[u8]) -> Option<Cid> {
+    let (cid, len) = Cid::read(bytes).ok()?;
+    (len == bytes.len()).then_some(cid)
 }
 
-/// The root that was committed last; `None` when none ever was.
-pub fn root(database: &Database) -> Result<Option<Cid>, DatabaseError> {
-    let Some(transaction) = database.read()? else {
-        return Ok(None);
-    };
-    let table = match transaction.open_table(MFS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        table => table?,
-    };
-    let Some(row) = table.get(ROOT)? else {
-        return Ok(None);
-    };
-    match Cid::read(row.value()) {
-        Ok((cid, len)) if len == row.value().len() => Ok(Some(cid)),
-        _ => Err(DatabaseError::BadRecord { table: "mfs" }),
-    }
-}
-
-/// Makes this the root, in which all files are; durable on return.
-pub fn set_root(database: &Database, root: &Cid) -> Result<(), DatabaseError> {
+/// Makes this the root, in which all files are; durable on return. The generation of the log from here on.
+pub fn set_root(database: &Database, root: &Cid) -> Result<u64, DatabaseError> {
+    let before = committed(database)?.generation;
+    // The time, so that a `repo.redb` from a backup does not count up to what is in a newer log.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_nanos() as u64);
+    let generation = now.max(before.wrapping_add(1));
     database.write(|transaction| {
         transaction.delete_table(LOG)?;
-        transaction
-            .open_table(MFS)?
-            .insert(ROOT, root.to_bytes().as_slice())?;
-        Ok(())
+        let mut table = transaction.open_table(MFS)?;
+        table.insert(ROOT, root.to_bytes().as_slice())?;
+        table.insert(GENERATION, generation.to_le_bytes().as_slice())?;
+        Ok(generation)
     })
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
@@ -152,6 +152,10 @@ impl Both<'_> {
             _ => {
                 self.node.mfs().flush("/").unwrap();
                 collect(self.node);
+                if nth.is_multiple_of(2) {
+                    // What is asked next has to be read again.
+                    self.node.mfs_state().close();
+                }
             }
         }
     }
@@ -222,25 +226,20 @@ impl Both<'_> {
     }
 
     fn rename(&mut self, at: &str, to: &str) {
-        if to.starts_with(at) || at.starts_with(to) {
-            return;
-        }
         let into = self.model.is_dir(to);
         let target = match into {
             true => format!("{to}/{}", path::base(at)),
             false => to.to_owned(),
         };
-        if target.starts_with(&format!("{at}/")) || at == target {
-            return;
-        }
         let free = match into {
             true => !self.model.exists(&target),
             false => self.has_parent(to),
         };
-        let fits = self.model.exists(at) && free;
+        let itself = target.starts_with(&format!("{at}/"));
+        let fits = self.model.exists(at) && free && !itself;
         let done = self.node.mfs().rename(at, to);
         assert_eq!(done.is_ok(), fits, "rename {at} to {to}: {done:?}");
-        if fits {
+        if fits && at != target {
             self.model.0.remove(&target);
             self.model.move_to(at, &target);
         }
@@ -560,4 +559,65 @@ fn writers_and_collections_run_beside_each_other() {
         }
         assert!(read(&node, &format!("/copy-{writer}-0")) == noise(99, 900_000));
     }
+}
+
+/// Whatever is committed while something is moved has one of its names.
+#[test]
+fn a_move_is_one_change() {
+    let node = Node::builder()
+        .in_memory()
+        .set("Import.UnixFSHAMTDirectorySizeThreshold", "100B")
+        .open()
+        .unwrap();
+    let mfs = node.mfs();
+    for dir in ["/a", "/b", "/a/dir"] {
+        mfs.mkdir(dir, false, &MfsNaming::default()).unwrap();
+    }
+    for nth in 0..30 {
+        write(&node, &format!("/a/{nth}"), b"content", 0).unwrap();
+        write(&node, &format!("/a/dir/{nth}"), b"content", 0).unwrap();
+    }
+    let (done, commits) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let committed = thread::scope(|scope| {
+        let committing = scope.spawn(|| {
+            let mut roots = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                node.mfs().flush("/").unwrap();
+                let root = node.mfs().committed_root().unwrap();
+                if root != roots.last().cloned() {
+                    roots.extend(root);
+                }
+                commits.fetch_add(1, Ordering::Relaxed);
+            }
+            roots
+        });
+        for nth in 0..400 {
+            let (from, to) = match nth / 2 % 2 {
+                0 => ("/a", "/b"),
+                _ => ("/b", "/a"),
+            };
+            let name = ["dir", "7"][nth % 2];
+            mfs.rename(&format!("{from}/{name}"), &format!("{to}/{name}"))
+                .unwrap();
+            let late = [b"late".as_slice(), b"later"][nth % 2];
+            write(&node, &format!("{to}/dir/{}", nth % 30), late, 0).unwrap();
+            // When both are moved, one commit at least begins.
+            let seen = commits.load(Ordering::Relaxed);
+            while nth % 2 == 1 && commits.load(Ordering::Relaxed) < seen + 2 {
+                assert!(!committing.is_finished());
+                thread::yield_now();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        committing.join().unwrap()
+    });
+    let mut seen = [0, 0];
+    for root in committed {
+        for name in ["dir/3", "7"] {
+            let there = ["a", "b"].map(|dir| node.resolve(&format!("{root}/{dir}/{name}")).is_ok());
+            assert!(there[0] != there[1], "{name} in {root}: {there:?}");
+            seen[usize::from(there[1])] += 1;
+        }
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }

@@ -10,41 +10,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ipfs_kit_blockstore::Block;
 use ipfs_kit_blockstore::cid::Cid;
-use ipfs_kit_blockstore::codec::{self, dag_pb::PbNode};
 use ipfs_kit_blockstore::store::Guard;
-use ipfs_kit_unixfs::directory::{Directory, DirectoryError, Progress, Target};
-use ipfs_kit_unixfs::{CidSpec, DirectoryOptions, Kind, Mtime, Root, UnixFs};
+use ipfs_kit_unixfs::directory::{Directory, Progress, Target};
+use ipfs_kit_unixfs::{CidSpec, DirectoryOptions, Kind, Mtime, Root};
 use rustc_hash::FxBuildHasher;
 
 use super::error::MfsError;
-use super::table::Put;
-use crate::error::{Error, Result};
+use super::log::Put;
+use crate::error::Result;
 
-/// Open directories that need not be open; more are closed.
-const MAX_DIRS: usize = 4096;
+mod blocks;
+mod encode;
+mod opened;
+mod rename;
 
-/// Operations on one directory after which it is closed and loaded anew, so that what of its trie was touched does not
-/// pile up.
-const MAX_TOUCHED: u64 = 262_144;
-
-/// Blocks that an operation has got so far.
-#[derive(Default)]
-pub struct Blocks {
-    got: HashMap<Cid, Bytes>,
-    /// One was asked for that is not here, and is not waited for.
-    pub absent: bool,
-}
-
-impl Blocks {
-    fn get(&self, cid: &Cid) -> Option<&Bytes> {
-        self.got.get(cid)
-    }
-
-    /// Takes one that was asked for.
-    pub fn insert(&mut self, cid: Cid, block: Bytes) {
-        self.got.insert(cid, block);
-    }
-}
+pub use blocks::{Blocks, load};
+use blocks::{ask, kind_of};
 
 /// Names an open directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,7 +58,7 @@ pub struct Tree {
     /// Whether there was another change than those since the last commit, or blocks were made that only the tree knows.
     pub whole: bool,
     /// Files that were committed one by one since the root was.
-    pub logged: u64,
+    pub logged: usize,
 }
 
 struct Dir {
@@ -319,165 +300,14 @@ impl Tree {
         Ok(())
     }
 
+    /// Whether anything is to be committed.
+    pub fn has_changes(&self) -> bool {
+        self.is_dirty() || !self.guards.is_empty()
+    }
+
     /// Whether anything differs from what was last encoded.
     pub fn is_dirty(&self) -> bool {
         self.dirs.get(&self.root).is_some_and(|dir| dir.dirty)
-    }
-
-    /// Encodes what has changed at and below a directory; its block.
-    ///
-    /// # Errors
-    /// Directories that cannot be read or encoded.
-    pub fn write(
-        &mut self,
-        id: DirId,
-        out: &mut Vec<Block>,
-        blocks: &Blocks,
-    ) -> Result<Progress<Target>> {
-        // Not by recursion: how deep a tree goes is for whoever makes it to say.
-        let mut path = vec![id];
-        while let Some(&at) = path.last() {
-            if let Some(name) = self.dir(at)?.stale.first().cloned() {
-                match self.dir(at)?.open.get(&name) {
-                    Some(&below) => path.push(below),
-                    None => drop(self.dir_mut(at)?.stale.remove(&name)),
-                }
-                continue;
-            }
-            let target = self.encode(at, out)?;
-            path.pop();
-            let Some(&above) = path.last() else {
-                return Ok(Progress::Done(target));
-            };
-            if let Progress::Need(missing) = self.update_first(above, &target, blocks)? {
-                return Ok(Progress::Need(missing));
-            }
-        }
-        Err(Error::Internal("a directory was encoded without an end"))
-    }
-
-    /// Brings the first entry that is out of date up to date.
-    fn update_first(
-        &mut self,
-        id: DirId,
-        target: &Target,
-        blocks: &Blocks,
-    ) -> Result<Progress<()>> {
-        let dir = self.dir_mut(id)?;
-        let Some(name) = dir.stale.first().cloned() else {
-            return Ok(Progress::Done(()));
-        };
-        let put = ask(&mut dir.directory, blocks, |directory| {
-            directory.insert(&name, target.clone())
-        })?;
-        let put = match put {
-            // Whether it should be one block again is not told without all its shards.
-            Progress::Need(_) if blocks.absent => ask(&mut dir.directory, blocks, |directory| {
-                directory.replace(&name, target.clone())
-            })?,
-            Progress::Need(missing) => Progress::Need(missing),
-            Progress::Done(_) => Progress::Done(()),
-        };
-        if matches!(put, Progress::Done(())) {
-            dir.stale.remove(&name);
-        }
-        Ok(put)
-    }
-
-    fn encode(&mut self, id: DirId, out: &mut Vec<Block>) -> Result<Target> {
-        let dir = self.dir_mut(id)?;
-        let start = out.len();
-        let written = match dir.directory.write(&mut |block| out.push(block)) {
-            Err(DirectoryError::Hash(_)) => {
-                // It has grown beyond what an identity CID can hold.
-                out.truncate(start);
-                dir.directory.set_cid_spec(CidSpec::V1);
-                dir.directory.write(&mut |block| out.push(block))
-            }
-            written => written,
-        };
-        let Root { cid, tsize, .. } = written?;
-        dir.dirty = false;
-        Ok(Target { cid, tsize })
-    }
-
-    /// Closes directories that have not been used for the longest time, if there are many, and those that hold much.
-    /// What is dirty, or has something open below, stays.
-    pub fn close_idle(&mut self) {
-        let crowded = self.dirs.len() > MAX_DIRS;
-        let mut idle: Vec<(u64, DirId)> = self
-            .dirs
-            .iter()
-            .filter(|(_, dir)| {
-                let leaf = dir.parent.is_some() && !dir.dirty && dir.open.is_empty();
-                leaf && (crowded || dir.touched > MAX_TOUCHED)
-            })
-            .map(|(id, dir)| (dir.used, *id))
-            .collect();
-        idle.sort_unstable();
-        let over = self.dirs.len().saturating_sub(MAX_DIRS / 2);
-        for (nth, (_, id)) in idle.into_iter().enumerate() {
-            let large = self
-                .dirs
-                .get(&id)
-                .is_some_and(|dir| dir.touched > MAX_TOUCHED);
-            if large || nth < over {
-                self.close(id);
-            }
-        }
-    }
-
-    /// Puts another block in the place of the root.
-    ///
-    /// # Errors
-    /// A block that is no directory.
-    pub fn reload_root(&mut self, directory: Directory) {
-        let root = self.root;
-        self.dirs.clear();
-        self.dirs.insert(root, Dir::new(directory, None));
-    }
-
-    /// Whether the root holds so much that it should be loaded anew, and what it is.
-    pub fn root_to_reload(&self) -> Option<CidSpec> {
-        let root = self.dirs.get(&self.root)?;
-        let large = root.touched > MAX_TOUCHED && !root.dirty && root.open.is_empty();
-        large.then(|| root.directory.options().cid)
-    }
-
-    fn open(&mut self, parent: DirId, name: &[u8], directory: Directory) -> Result<DirId> {
-        let id = DirId(self.next);
-        self.next += 1;
-        let clock = self.clock;
-        let name = Bytes::copy_from_slice(name);
-        self.dir_mut(parent)?.open.insert(name.clone(), id);
-        let mut dir = Dir::new(directory, Some((parent, name)));
-        dir.used = clock;
-        dir.settled = clock;
-        self.dirs.insert(id, dir);
-        Ok(id)
-    }
-
-    /// Forgets what is open under a name that no longer stands for it.
-    fn close_below(&mut self, id: DirId, name: &[u8]) {
-        let Some(dir) = self.dirs.get_mut(&id) else {
-            return;
-        };
-        dir.stale.remove(name);
-        let mut closing: Vec<DirId> = dir.open.remove(name).into_iter().collect();
-        while let Some(id) = closing.pop() {
-            if let Some(dir) = self.dirs.remove(&id) {
-                closing.extend(dir.open.into_values());
-            }
-        }
-    }
-
-    fn close(&mut self, id: DirId) {
-        if let Some(dir) = self.dirs.remove(&id)
-            && let Some((parent, name)) = dir.parent
-            && let Some(parent) = self.dirs.get_mut(&parent)
-        {
-            parent.open.remove(&name);
-        }
     }
 
     /// A directory has changed: its entry above, and those above that, are out of date.
@@ -521,67 +351,6 @@ impl Dir {
             settled: 0,
             used: 0,
             touched: 0,
-        }
-    }
-}
-
-/// A directory with this first block.
-///
-/// # Errors
-/// A block that is no directory.
-pub fn load(defaults: &DirectoryOptions, cid: &Cid, block: &Bytes) -> Result<Directory> {
-    let mut spec = CidSpec::of(cid)?;
-    if spec.is_inlined(usize::MAX) {
-        // It may grow beyond what a CID can hold.
-        spec = CidSpec::V1;
-    }
-    let options = DirectoryOptions {
-        cid: spec,
-        ..defaults.clone()
-    };
-    Ok(Directory::load(options, cid, block)?)
-}
-
-/// What a block is, by its CID or its bytes.
-fn kind_of(cid: &Cid, blocks: &Blocks) -> Result<Progress<Kind>> {
-    match cid.codec() {
-        codec::RAW => return Ok(Progress::Done(Kind::Raw)),
-        codec::DAG_PB => {}
-        _ => return Err(MfsError::NotUnixFs.into()),
-    }
-    let Some(block) = blocks.get(cid) else {
-        return Ok(Progress::Need(vec![cid.clone()]));
-    };
-    let node = PbNode::decode(block).map_err(DirectoryError::from)?;
-    let message = node.data.unwrap_or_default();
-    let unixfs = UnixFs::decode(&message).map_err(DirectoryError::from)?;
-    Ok(Progress::Done(unixfs.kind))
-}
-
-/// Runs an operation of a directory as far as `blocks` go.
-fn ask<T>(
-    directory: &mut Directory,
-    blocks: &Blocks,
-    mut operation: impl FnMut(&mut Directory) -> Result<Progress<T>, DirectoryError>,
-) -> Result<Progress<T>> {
-    loop {
-        let needed = match operation(directory)? {
-            Progress::Done(done) => return Ok(Progress::Done(done)),
-            Progress::Need(needed) => needed,
-        };
-        let missing: Vec<Cid> = needed
-            .iter()
-            .filter(|cid| blocks.get(cid).is_none())
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            return Ok(Progress::Need(missing));
-        }
-        for (cid, block) in needed
-            .iter()
-            .filter_map(|cid| Some((cid, blocks.get(cid)?)))
-        {
-            directory.supply(cid, block)?;
         }
     }
 }

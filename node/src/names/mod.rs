@@ -118,6 +118,7 @@ impl Names<'_> {
         if !NamePath::is_name(path) {
             return Ok(Cow::Borrowed(path));
         }
+        self.node.check_may_wait()?;
         let resolved = self.resolve(path, &ResolveOptions::default())?;
         Ok(Cow::Owned(resolved.path.to_string()))
     }

@@ -7,6 +7,7 @@
 //! keystore/   private keys, mode 0700
 //! blocks/     the segment store
 //! repo.redb   pins, records of names, where announcing stopped
+//! mfs.log     files that were flushed into the mutable file system since its root was committed
 //! dht.redb    records that others gave the DHTs to keep; may be removed
 //! ```
 

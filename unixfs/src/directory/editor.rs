@@ -12,6 +12,8 @@ use crate::links::Root;
 use crate::node::{Kind, Mtime, UnixFs};
 use crate::options::{CidSpec, DirectoryOptions, SizeEstimate};
 
+mod prepare;
+
 /// Most blocks that one answer asks for.
 const MAX_NEEDED: usize = 32;
 

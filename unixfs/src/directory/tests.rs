@@ -346,6 +346,52 @@ proptest! {
         }
     }
 
+    /// What a move does to one directory or two, beside the threshold where shards become one block.
+    #[test]
+    fn what_is_prepared_asks_for_nothing(
+        count in 1u8..80,
+        moves in prop::collection::vec((0u8..90, 0u8..90, 0u8..10), 1..40),
+        fanout in 3u32..=8,
+        estimate in prop_oneof![
+            Just(SizeEstimate::Links), Just(SizeEstimate::Block), Just(SizeEstimate::Disabled)
+        ],
+    ) {
+        let options = DirectoryOptions {
+            max_links: if estimate == SizeEstimate::Disabled { 25 } else { 0 },
+            ..options(1000, estimate, 1 << fanout)
+        };
+        let mut editor = Editor::new(options);
+        for nth in 0..count {
+            let name = format!("{nth}").into_bytes();
+            editor.run(|directory| directory.insert(&name, target(nth))).unwrap();
+        }
+        let done = |step: Result<Progress<Option<Target>>, DirectoryError>| match step {
+            Ok(Progress::Done(old)) => old,
+            other => panic!("{other:?}"),
+        };
+        for (from, to, choice) in moves {
+            if choice < 7 {
+                editor.reload();
+            }
+            if from == to {
+                continue;
+            }
+            let (from, to) = (format!("{from}").into_bytes(), format!("{to}").into_bytes());
+            let names = [&from[..], &to[..]];
+            editor.run(|directory| directory.prepare(&names)).unwrap();
+            let mut like = editor.directory.clone();
+            let directory = &mut editor.directory;
+            if choice % 2 == 0 {
+                done(directory.remove(&to));
+            }
+            done(directory.insert(&to, target(choice)));
+            done(directory.remove(&from));
+            // Nor in another order.
+            done(like.remove(&from));
+            done(like.insert(&to, target(choice)));
+        }
+    }
+
     #[test]
     fn the_order_of_insertion_does_not_matter(
         names in prop::collection::vec("[a-c]{1,4}", 0..200),

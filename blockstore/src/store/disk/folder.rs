@@ -1,7 +1,7 @@
 //! The real filesystem.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use memmap2::MmapMut;
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::map::{Map, Pages};
 use super::{Disk, File, Open, ROOT, SEGMENTS};
@@ -20,6 +21,8 @@ const DIRECT_ALIGNMENT: usize = 4_096;
 const PARTS_MAX: usize = 1_024;
 /// Shorter reads are copied: touching a page of a map for the first time costs more than that.
 const COPIED_MAX: usize = 16 << 10;
+/// The longest read that counts as being at hand: copying more takes long enough to be a wait.
+const AT_HAND_MAX: usize = 320 << 10;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
@@ -44,11 +47,14 @@ impl Folder {
         }
     }
 
+    /// Whether the filesystem has no device.
+    fn in_memory(&self) -> Option<bool> {
+        let stat = rustix::fs::statfs(&self.path).ok()?;
+        Some(matches!(stat.f_type as u64, TMPFS_MAGIC | RAMFS_MAGIC))
+    }
+
     fn direct_helps(&self) -> bool {
-        let Ok(stat) = rustix::fs::statfs(&self.path) else {
-            return false;
-        };
-        self.direct && !matches!(stat.f_type as u64, TMPFS_MAGIC | RAMFS_MAGIC)
+        self.direct && self.in_memory() == Some(false)
     }
 
     fn open_append(&self, name: &str, create: bool) -> io::Result<(fs::File, usize)> {
@@ -92,7 +98,7 @@ impl Disk for Folder {
         let dir = fs::File::open(&self.path)?;
         match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(self.lock.set(dir).is_ok()),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -128,6 +134,7 @@ impl Disk for Folder {
             file,
             cached: OnceLock::new(),
             alignment,
+            in_memory: self.in_memory() == Some(true),
             capacity: how.capacity().unwrap_or(len).max(len),
             end: AtomicU64::new(len),
             map: OnceLock::new(),
@@ -150,6 +157,7 @@ struct OpenFile {
     /// The file once more, through the page cache, when `file` goes past it.
     cached: OnceLock<fs::File>,
     alignment: usize,
+    in_memory: bool,
     capacity: u64,
     /// Where the file ends, as far as is known: nothing beyond is read through the map.
     end: AtomicU64,
@@ -238,6 +246,26 @@ impl File for OpenFile {
         self.map()?.slice(offset, len).ok_or_else(eof)
     }
 
+    fn at_hand(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        let opened = self.alignment == 1 || self.cached.get().is_some();
+        if len > AT_HAND_MAX || !opened {
+            return Ok(None);
+        }
+        let end = offset.checked_add(len as u64);
+        if end.is_none_or(|end| end > self.end.load(Ordering::Acquire)) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut out = vec![0; len];
+        let (file, buffers) = (self.cached()?, &mut [IoSliceMut::new(&mut out)]);
+        match rustix::io::preadv2(file, buffers, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) if read == len => Ok(Some(out.into())),
+            Err(Errno::OPNOTSUPP) if self.in_memory => self.slice(offset, len).map(Some),
+            // Some of it is not in the page cache, or the filesystem cannot tell.
+            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut at = offset;
         for parts in parts.chunks(PARTS_MAX) {
@@ -250,7 +278,7 @@ impl File for OpenFile {
                         at += written as u64;
                         IoSlice::advance_slices(&mut left, written);
                     }
-                    Err(rustix::io::Errno::INTR) => {}
+                    Err(Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -268,7 +296,7 @@ impl File for OpenFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
-            Err(rustix::io::Errno::OPNOTSUPP) => {
+            Err(Errno::OPNOTSUPP) => {
                 let zeros = vec![0; 64 << 10];
                 let mut at = 0;
                 while at < len {

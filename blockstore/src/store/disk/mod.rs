@@ -128,6 +128,14 @@ pub trait File: Send + Sync {
     /// [`io::ErrorKind::UnexpectedEof`] when the file ends before.
     fn slice(&self, offset: u64, len: usize) -> io::Result<Bytes>;
 
+    /// As [`File::slice`], if that does not have to wait for the device; `None` if it might.
+    ///
+    /// # Errors
+    /// As [`File::slice`].
+    fn at_hand(&self, offset: u64, len: usize) -> io::Result<Option<Bytes>> {
+        self.slice(offset, len).map(Some)
+    }
+
     /// Writes the parts one after another from `offset` on.
     ///
     /// # Errors

@@ -103,18 +103,32 @@ impl Segment {
     /// The file cannot be read; a file that is too short counts as damage.
     pub(super) fn read(&self, hash: &Multihash, entry: &Entry) -> io::Result<Option<Block>> {
         let offset = u64::from(entry.position.offset);
-        let frame = match self.bytes(offset, entry.frame_len(hash) as usize) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            frame => frame?,
+        match self.bytes(offset, entry.frame_len(hash) as usize) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            frame => Ok(sound(&frame?, hash, entry)),
+        }
+    }
+
+    /// As [`Segment::read`], but `None` also when it would have to wait for the device.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn at_hand(&self, hash: &Multihash, entry: &Entry) -> io::Result<Option<Block>> {
+        let offset = u64::from(entry.position.offset);
+        let len = entry.frame_len(hash) as usize;
+        let frame = match self.file.get() {
+            // What is staged is in memory; a part of it may not be.
+            _ if offset >= self.written() => {
+                let staging = self.staging.read();
+                match offset >= self.written() {
+                    true => Some(self.staged(&staging, offset, len)?),
+                    false => None,
+                }
+            }
+            Some(file) if offset + len as u64 <= self.written() => file.at_hand(offset, len)?,
+            _ => None,
         };
-        let Ok(Some(found)) = car::read_frame(&frame) else {
-            return Ok(None);
-        };
-        let data = frame.slice(found.data.clone());
-        let sound = found.cid.hash() == hash
-            && data.len() == entry.len() as usize
-            && crc32c::crc32c(&data) == entry.crc;
-        Ok(sound.then(|| Block::trusted(found.cid, data)))
+        Ok(frame.and_then(|frame| sound(&frame, hash, entry)))
     }
 
     /// Bytes below the end.
@@ -147,6 +161,16 @@ impl Segment {
         self.file()?.read_at(offset, &mut out)?;
         Ok(out.into())
     }
+}
+
+/// The block of a frame, if it is the one that was put.
+pub(super) fn sound(frame: &Bytes, hash: &Multihash, entry: &Entry) -> Option<Block> {
+    let found = car::read_frame(frame).ok()??;
+    let data = frame.slice(found.data.clone());
+    let sound = found.cid.hash() == hash
+        && data.len() == entry.len() as usize
+        && crc32c::crc32c(&data) == entry.crc;
+    sound.then(|| Block::trusted(found.cid, data))
 }
 
 /// The name of a segment file.

@@ -211,6 +211,14 @@ impl Store for SegmentStore {
         self.with_index(|| Ok(self.read_block(hash)?.map(|block| block.into_parts().1)))
     }
 
+    fn at_hand(&self, hash: &Multihash) -> Option<Bytes> {
+        // While the index is made anew everybody else waits for it.
+        let _gate = self.gate.try_read_recursive()?;
+        self.check_open().ok()?;
+        let block = self.block_at_hand(hash).ok().flatten();
+        block.map(|block| block.into_parts().1)
+    }
+
     fn check(&self, hash: &Multihash) -> Result<Option<bool>, StoreError> {
         self.with_index(|| self.check_block(hash))
     }

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-
 use super::super::entry::Entry;
 use super::super::key::{Key, fingerprint};
 use super::super::{Page, StoreError};
 use super::SegmentStore;
 use super::fault::disk_error;
-use super::file::Segment;
+use super::file::{Segment, sound};
 use super::record::Record;
 use super::table::{Found, Slot};
 use crate::block::Block;
 use crate::cid::Multihash;
-use crate::{car, codec, hash};
+use crate::{codec, hash};
 
 /// Entries taken at once from each layer for a page.
 const PAGE_MIN: usize = 64;
@@ -64,6 +62,19 @@ impl SegmentStore {
             return Err(StoreError::Corrupt { hash: hash.clone() });
         }
         Ok(None)
+    }
+
+    /// The block, if nothing but the index has to be read for it; `None` when that is not sure.
+    pub(super) fn block_at_hand(&self, hash: &Multihash) -> Result<Option<Block>, StoreError> {
+        let Some(entry) = self.lookup(hash)?.filter(|entry| !entry.is_bad()) else {
+            return Ok(None);
+        };
+        let segment = self.tables.read().segment(entry.position.segment);
+        let Some(segment) = segment else {
+            return Ok(None);
+        };
+        let read = segment.at_hand(hash, &entry);
+        read.map_err(|error| self.read_error(&segment, error))
     }
 
     /// Reads the block and compares its hash. The checksum can only miss what was wrong when it
@@ -258,13 +269,8 @@ impl SegmentStore {
 /// A second look at the device, in case only the copy in memory is damaged.
 fn read_again(segment: &Segment, hash: &Multihash, entry: &Entry) -> Option<Block> {
     let len = entry.frame_len(hash) as usize;
-    let frame: Bytes = segment
+    let frame = segment
         .read_again(u64::from(entry.position.offset), len)
         .ok()?;
-    let found = car::read_frame(&frame).ok()??;
-    let data = frame.slice(found.data.clone());
-    let sound = found.cid.hash() == hash
-        && data.len() == entry.len() as usize
-        && crc32c::crc32c(&data) == entry.crc;
-    sound.then(|| Block::trusted(found.cid, data))
+    sound(&frame, hash, entry)
 }

@@ -42,6 +42,7 @@ pub const COMMAND: Command = Command {
         ),
         FLUSH,
     ],
+    brief: true,
     run: Some(Run::Node(stat)),
     ..Command::EMPTY
 };

@@ -1,5 +1,6 @@
 //! What the configuration says about who may ask.
 
+use hyper::header::{HeaderName, HeaderValue};
 use ipfs_kit_node::config::Config;
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ pub struct Policy {
     /// Names by which this node is called, besides those that are always its own.
     pub hosts: Vec<String>,
     /// Headers of every answer.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     authorizations: Vec<Authorization>,
 }
 
@@ -44,9 +45,10 @@ impl Policy {
                 "access-control-allow-credentials" => {
                     policy.origins.credentials = values.contains(&"true");
                 }
-                _ => policy
-                    .headers
-                    .extend(owned.map(|value| (name.clone(), value))),
+                // One that HTTP does not allow is none.
+                _ => policy.headers.extend(
+                    owned.filter_map(|value| Some((name.parse().ok()?, value.parse().ok()?))),
+                ),
             }
         }
         policy
