@@ -75,7 +75,7 @@ impl AsyncRead for Odd {
 }
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|at| (at * 31 >> 3) as u8).collect()
+    (0..count).map(|at| ((at * 31) >> 3) as u8).collect()
 }
 
 /// Flushes as `yamux` does: again whenever it is woken.

@@ -224,7 +224,7 @@ impl AsyncWrite for Stream {
             return Poll::Ready(closed.map_err(Into::into));
         }
         let closed = ready!(AsyncWrite::poll_close(Pin::new(&mut self.send), cx));
-        self.closed = Some(closed.as_ref().map(|()| ()).map_err(io::Error::kind));
+        self.closed = Some(closed.as_ref().map_err(io::Error::kind).copied());
         Poll::Ready(closed)
     }
 }

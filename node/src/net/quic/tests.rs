@@ -105,7 +105,8 @@ async fn bytes_go_both_ways_in_long_datagrams_on_one_machine() {
         } else {
             tokio::join!(there.write_all(&data), here.read_exact(&mut got))
         };
-        (send.unwrap(), read.unwrap());
+        send.unwrap();
+        read.unwrap();
         assert!(got == data);
     }
     here.close().await.unwrap();
