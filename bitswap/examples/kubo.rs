@@ -94,7 +94,6 @@ async fn main() -> anyhow::Result<()> {
             noise::Config::new,
             yamux::Config::default,
         )?
-        .with_quic()
         .with_behaviour(|key| Network {
             bitswap,
             identify: identify::Behaviour::new(identify::Config::new(
@@ -105,7 +104,6 @@ async fn main() -> anyhow::Result<()> {
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
         .build();
     swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
-    swarm.listen_on("/ip4/127.0.0.1/udp/0/quic-v1".parse()?)?;
     swarm.dial(address)?;
     let peer = *swarm.local_peer_id();
     tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! Two nodes in one process, or one of two processes, exchange blocks over TCP, Noise and yamux.
 //!
-//! `cargo run --release --example throughput [-- MIB [BLOCK_KIB [quic]]]`
+//! `cargo run --release --example throughput [-- MIB [BLOCK_KIB]]`
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,6 @@ async fn spawn(
             noise::Config::new,
             yamux::Config::default,
         )?
-        .with_quic()
         .with_behaviour(|_| behaviour)?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(30)))
         .build();
@@ -93,10 +92,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let mib = args.next().map_or(Ok(512), |arg| arg.parse::<usize>())?;
     let kib = args.next().map_or(Ok(256), |arg| arg.parse::<usize>())?;
-    let listen = match args.next().as_deref() {
-        Some("quic") => "/ip4/127.0.0.1/udp/0/quic-v1",
-        _ => "/ip4/127.0.0.1/tcp/0",
-    };
+    let listen = "/ip4/127.0.0.1/tcp/0";
     let blocks = (0..(mib << 10) / kib).map(|number| block(kib << 10, number as u64));
     let blocks = blocks.collect::<anyhow::Result<Vec<_>>>()?;
     let cids = blocks.iter().map(|block| block.cid().clone());

@@ -50,6 +50,8 @@ pub(crate) struct PeerIo {
     pub(crate) peer: PeerId,
     replies: Mutex<VecDeque<Reply>>,
     has_wants: AtomicBool,
+    /// It has begun to ask: there will be an answer.
+    expects: AtomicBool,
     used: AtomicBool,
     closed: AtomicBool,
     /// It told us that it has none of our protocols.
@@ -73,6 +75,7 @@ impl PeerIo {
             peer,
             replies: Mutex::default(),
             has_wants: AtomicBool::new(false),
+            expects: AtomicBool::new(false),
             used: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             unsupported: AtomicBool::new(false),
@@ -189,8 +192,18 @@ impl PeerIo {
         }
     }
 
+    /// The peer opens a stream to us. Ours is opened at once, and is there when the answer is: on a far peer's first
+    /// request that saves a round trip.
+    pub(crate) fn set_expects(&self) {
+        if self.stream.load(Ordering::Acquire) == NO_STREAM {
+            self.expects.store(true, Ordering::Release);
+        }
+    }
+
     fn has_something(&self) -> bool {
-        self.has_wants.load(Ordering::Acquire) || !self.replies.lock().is_empty()
+        self.has_wants.load(Ordering::Acquire)
+            || self.expects.load(Ordering::Acquire)
+            || !self.replies.lock().is_empty()
     }
 
     /// Whether the caller must open the stream.
@@ -211,6 +224,7 @@ impl PeerIo {
             .is_ok();
         if claimed {
             handlers.on_relayed = relayed;
+            self.expects.store(false, Ordering::Release);
         }
         claimed
     }
@@ -296,6 +310,19 @@ mod tests {
         io.unregister(ConnectionId::new_unchecked(3));
         assert!(!io.stream_failed());
         assert!(io.claim_stream(true), "only the relay is left");
+    }
+
+    #[test]
+    fn a_peer_that_asks_gets_a_stream_before_there_is_an_answer() {
+        let io = PeerIo::new(PeerId::random(), &Config::default());
+        assert!(!io.claim_stream(false));
+        io.set_expects();
+        assert!(io.claim_stream(false));
+        io.stream_opened();
+        // The streams that it opens later change nothing, also when ours has ended.
+        io.set_expects();
+        io.unclaim_stream();
+        assert!(!io.claim_stream(false));
     }
 
     #[tokio::test]

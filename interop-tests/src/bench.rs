@@ -7,6 +7,7 @@
 //! | [`measure`] | one command: wall time, processor time, peak memory |
 //! | [`contest`] | runs in turn, with the order swapped from run to run |
 //! | [`alone`] | figures of our binary only: a million blocks, memory, disk |
+//! | [`daemon`] | what a daemon costs that starts, idles, fetches and ends |
 //! | [`fetch`] | from peers, near and far |
 //! | [`mfs`] | files written into the mutable file system of a daemon |
 //! | [`rpc`] | small calls and large bodies through a daemon |
@@ -19,6 +20,7 @@
 
 pub mod alone;
 pub mod contest;
+pub mod daemon;
 pub mod fetch;
 pub mod limits;
 pub mod load;

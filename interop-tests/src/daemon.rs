@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a call may take whose caller does not say.
@@ -26,6 +26,26 @@ impl Daemon {
 
     /// As [`Daemon::start`] with variables in its environment.
     pub fn start_with(peer: &Peer, options: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        Self::launch(peer, options, variables, Duration::from_millis(20))
+    }
+
+    /// As [`Daemon::start`], with the time from before the process to its first answer.
+    pub fn start_timed(peer: &Peer) -> Result<(Self, Duration)> {
+        // One of an earlier life would name a port that is nobody's now.
+        let _ = fs::remove_file(peer.repo().join("api"));
+        let start = Instant::now();
+        let daemon = Self::launch(peer, &[], &[], Duration::from_micros(100))?;
+        daemon.post_within("version", CALL)?;
+        Ok((daemon, start.elapsed()))
+    }
+
+    /// Looks `every` so often whether it listens.
+    fn launch(
+        peer: &Peer,
+        options: &[&str],
+        variables: &[(&str, &str)],
+        every: Duration,
+    ) -> Result<Self> {
         let child = peer
             .command(["daemon"])
             .args(options)
@@ -46,7 +66,7 @@ impl Daemon {
             if let Some(status) = daemon.child.try_wait()? {
                 bail!("the daemon ended with {status}");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(every);
             // A multiaddr: /ip4/127.0.0.1/tcp/PORT.
             let api = fs::read_to_string(peer.repo().join("api")).unwrap_or_default();
             if let Some(port) = api
@@ -63,13 +83,22 @@ impl Daemon {
 
     /// Kills the process (signal 9), which may have ended.
     pub fn kill(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::KILL)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
         let id = i32::try_from(self.child.id())?;
         // It is not waited for before it is dropped, so the number is still its own.
         let pid = rustix::process::Pid::from_raw(id).context("no process")?;
-        Ok(rustix::process::kill_process(
-            pid,
-            rustix::process::Signal::KILL,
-        )?)
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// Asks the process to end (signal 15): how long that took, and its status.
+    pub fn end(mut self) -> Result<(Duration, ExitStatus)> {
+        let start = Instant::now();
+        self.signal(rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        Ok((start.elapsed(), status))
     }
 
     /// Where its RPC listens, as `HOST:PORT`.

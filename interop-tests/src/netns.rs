@@ -80,7 +80,7 @@ impl Namespace {
         ))?;
         for (end, name, address) in [(self, own.0, own.1), (there, name, address)] {
             end.ip(&format!("address add {address} dev {name}"))?;
-            end.ip(&format!("link set {name} up"))?;
+            end.ip(&format!("link set dev {name} up"))?;
         }
         Ok(())
     }

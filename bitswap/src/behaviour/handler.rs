@@ -59,6 +59,7 @@ impl Handler {
             self.io.inbound.fetch_sub(1, Ordering::Relaxed);
             return;
         }
+        self.io.set_expects();
         stream.ignore_for_keep_alive();
         let (shared, io) = (Arc::clone(&self.shared), Arc::clone(&self.io));
         self.shared.runtime.spawn(read_stream(shared, io, stream));

@@ -6,6 +6,8 @@
 
 mod answers;
 mod fill;
+mod peers;
+mod sessions;
 mod time;
 
 use std::cmp::Reverse;
@@ -21,8 +23,7 @@ use std::collections::HashMap;
 use super::asks::Peer;
 use super::ids::{PeerNo, Peers, SessionId};
 use super::session::Session;
-use crate::wire::WantEntry;
-use crate::{Config, SessionStats};
+use crate::Config;
 
 /// Where a want stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,281 +125,12 @@ impl Client {
         }
     }
 
-    pub(super) fn handle_connected(&mut self, now: Instant, peer: PeerId) {
-        if self.peers.number(&peer).is_some() {
-            return;
-        }
-        let number = self.peers.insert(peer, Peer::new());
-        for session in self.hints.get(&peer).into_iter().flatten() {
-            if let Some(session) = self.sessions.get_mut(session) {
-                session.add_peer(number);
-            }
-        }
-        self.probe(now, number);
-        self.wake_all();
-        self.fill(now);
-    }
-
-    pub(super) fn handle_disconnected(&mut self, now: Instant, peer: &PeerId) {
-        let Some((number, state)) = self.peers.remove(peer) else {
-            return;
-        };
-        for session in self.sessions.values_mut() {
-            session.remove_peer(number);
-        }
-        for cid in state.asks.keys() {
-            let Some(want) = self.wants.get_mut(cid) else {
-                continue;
-            };
-            want.asked.retain(|(asked, _)| *asked != number);
-            if matches!(want.state, State::Flight { peer, .. } if peer == number) {
-                self.set_state(cid, State::Idle);
-            }
-        }
-        self.wake_all();
-        self.fill(now);
-    }
-
-    /// What was sent to the peer may be lost: its want list is sent anew.
-    pub(super) fn handle_stream_lost(&mut self, peer: &PeerId) {
-        if let Some(number) = self.peers.number(peer)
-            && let Some(state) = self.peers.get_mut(number)
-        {
-            state.resend = true;
-            self.enqueue(number);
-        }
-    }
-
-    pub(super) fn open_session(&mut self, now: Instant) -> SessionId {
-        self.serial += 1;
-        let id = SessionId(self.serial);
-        self.sessions.insert(id, Session::new(now));
-        id
-    }
-
-    pub(super) fn close_session(&mut self, now: Instant, id: SessionId) {
-        let Some(session) = self.sessions.get(&id) else {
-            return;
-        };
-        let live = session.live.iter().cloned().collect::<Vec<_>>();
-        self.cancel(now, id, &live);
-        if let Some(session) = self.sessions.remove(&id) {
-            for peer in &session.hints {
-                if let Some(sessions) = self.hints.get_mut(peer) {
-                    sessions.retain(|session| *session != id);
-                    if sessions.is_empty() {
-                        self.hints.remove(peer);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the session may want `more` CIDs.
-    pub(super) fn has_room(&self, id: SessionId, more: usize) -> bool {
-        let live = self
-            .sessions
-            .get(&id)
-            .map_or(0, |session| session.live.len());
-        live + more <= self.config.session_wants
-    }
-
-    pub(super) fn want(&mut self, now: Instant, id: SessionId, cids: &[Cid]) -> usize {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return 0;
-        };
-        let before = session.live.len();
-        for cid in cids {
-            if !session.live.insert(cid.clone()) {
-                continue;
-            }
-            let want = self.wants.entry(cid.clone()).or_insert_with(|| Want {
-                sessions: SmallVec::new(),
-                asked: SmallVec::new(),
-                state: State::Idle,
-                attempts: 0,
-            });
-            let is_idle = want.state == State::Idle;
-            want.sessions.push((id, is_idle));
-            match want.state {
-                State::Idle => session.pending.push_back(cid.clone()),
-                State::Flight { estimate, .. } => {
-                    session.flights += 1;
-                    session.in_flight += estimate;
-                }
-                State::Search { .. } => session.searching += 1,
-            }
-        }
-        if session.pending.len() > 2 * session.live.len() + 64 {
-            let live = &session.live;
-            session.pending.retain(|cid| live.contains(cid));
-        }
-        let added = session.live.len() - before;
-        self.wake(id);
-        self.fill(now);
-        added
-    }
-
-    /// Moves wants that nobody was asked for yet before all others of the session.
-    pub(super) fn prioritize(&mut self, now: Instant, id: SessionId, cids: &[Cid]) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        for cid in cids.iter().rev().filter(|cid| session.live.contains(*cid)) {
-            let want = self.wants.get(cid);
-            if want.is_some_and(|want| want.state == State::Idle) {
-                // Its old place in the queue is passed over: an idle want is taken once.
-                session.pending.push_front(cid.clone());
-            }
-        }
-        self.wake(id);
-        self.fill(now);
-    }
-
-    pub(super) fn cancel(&mut self, now: Instant, id: SessionId, cids: &[Cid]) -> usize {
-        let mut removed = 0;
-        for cid in cids {
-            let Some(session) = self.sessions.get_mut(&id) else {
-                return 0;
-            };
-            if !session.live.remove(cid) {
-                continue;
-            }
-            removed += 1;
-            let Some(want) = self.wants.get_mut(cid) else {
-                continue;
-            };
-            want.sessions.retain(|(session, _)| *session != id);
-            count(session, want.state, false);
-            if want.sessions.is_empty() {
-                self.forget(cid, None, false);
-            }
-        }
-        self.wake(id);
-        self.fill(now);
-        removed
-    }
-
-    /// The caller took `bytes` of delivered blocks.
-    pub(super) fn taken(&mut self, now: Instant, id: SessionId, bytes: u64) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.ready = session.ready.saturating_sub(bytes);
-            self.wake(id);
-            self.fill(now);
-        }
-    }
-
-    /// Peers that are said to have the session's blocks.
-    pub(super) fn add_providers(&mut self, now: Instant, id: SessionId, peers: &[PeerId]) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        for peer in peers {
-            session.hint(*peer);
-            if !session.hints.contains(peer) {
-                continue;
-            }
-            let sessions = self.hints.entry(*peer).or_default();
-            if !sessions.contains(&id) {
-                sessions.push(id);
-            }
-            if let Some(number) = self.peers.number(peer) {
-                session.add_peer(number);
-            }
-        }
-        // Searched wants may now be asked of somebody by name.
-        let searched = session.live.iter().filter(|cid| {
-            let want = self.wants.get(*cid);
-            want.is_some_and(|want| matches!(want.state, State::Search { .. }))
-        });
-        let mut searched = searched.cloned().collect::<Vec<_>>();
-        searched.sort_unstable();
-        for cid in searched {
-            if matches!(self.choose(id, &cid), fill::Choice::Peer(_)) {
-                self.set_state(&cid, State::Idle);
-            }
-        }
-        self.wake(id);
-        self.fill(now);
-    }
-
-    /// What no connected peer is known to have.
-    pub(super) fn searched(&self, id: SessionId) -> Vec<Cid> {
-        let live = self.sessions.get(&id).into_iter();
-        let live = live.flat_map(|session| session.live.iter());
-        let searched = live.filter(|cid| {
-            let want = self.wants.get(*cid);
-            want.is_some_and(|want| matches!(want.state, State::Search { .. }))
-        });
-        searched.cloned().collect()
-    }
-
-    pub(super) fn session_stats(&self, now: Instant, id: SessionId) -> Option<SessionStats> {
-        let session = self.sessions.get(&id)?;
-        let peers = session.peers.iter();
-        Some(SessionStats {
-            blocks: session.blocks,
-            bytes: session.bytes,
-            duplicates: session.duplicates,
-            wanted: session.live.len(),
-            in_flight: session.flights,
-            searching: session.searching,
-            peers: peers
-                .filter_map(|peer| self.peers.id(peer.number))
-                .collect(),
-            rate: session.rate(now),
-            age: now.saturating_duration_since(session.opened),
-        })
-    }
-
-    pub(super) fn peers(&self) -> Vec<PeerId> {
-        self.peers.ids().copied().collect()
-    }
-
     pub(super) fn wantlist(&self) -> Vec<Cid> {
         self.wants.keys().cloned().collect()
     }
 
-    /// Whether a block from this peer could be a wanted one.
-    pub(super) fn is_expected(&self, peer: &PeerId) -> bool {
-        let number = self.peers.number(peer);
-        let peer = number.and_then(|number| self.peers.get(number));
-        peer.is_some_and(Peer::is_expected)
-    }
-
-    /// Whether the connection to this peer is of use to a session.
-    pub(super) fn is_used(&self, peer: &PeerId) -> bool {
-        let Some(number) = self.peers.number(peer) else {
-            return false;
-        };
-        let asked = self.peers.get(number).is_some_and(|peer| peer.flights > 0);
-        let mut sessions = self.sessions.values();
-        asked
-            || sessions.any(|session| {
-                !session.live.is_empty() && session.peers.iter().any(|peer| peer.number == number)
-            })
-    }
-
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// The next peer that has to be told something, until it was told with [`Client::take_entries`].
-    pub(super) fn poll_peer(&mut self) -> Option<PeerId> {
-        while let Some(number) = self.ring.pop_front() {
-            if let Some(peer) = self.peers.get_mut(number) {
-                peer.in_ring = false;
-                return self.peers.id(number);
-            }
-        }
-        None
-    }
-
-    pub(super) fn take_entries(&mut self, peer: &PeerId) -> Option<(bool, Vec<WantEntry>)> {
-        let peer = self.peers.get_mut(self.peers.number(peer)?)?;
-        let priority = &mut self.priority;
-        peer.has_entries()
-            .then(|| peer.take_entries(|| next_priority(priority)))
     }
 
     #[cfg(test)]
@@ -415,14 +147,6 @@ impl Client {
             && self.searches.is_empty()
             && sessions_idle
             && peers.all(|peer| peer.asks.is_empty() && peer.in_flight == 0 && peer.flights == 0)
-    }
-
-    fn enqueue(&mut self, number: PeerNo) {
-        if let Some(peer) = self.peers.get_mut(number)
-            && !std::mem::replace(&mut peer.in_ring, true)
-        {
-            self.ring.push_back(number);
-        }
     }
 
     fn wake(&mut self, id: SessionId) {

@@ -114,7 +114,11 @@ impl Link {
         };
         let held = 2.0 * rate * self.round_trip().as_secs_f64();
         let work = (rate / 2.0).min(config.window_min as f64);
-        let least = config.window_min / 8;
+        // What came before so much was asked for at once, as a root and its children, tells nothing about the rate.
+        let least = match self.delivered < config.window_start {
+            true => config.window_start,
+            false => config.window_min / 8,
+        };
         ((held + work) as u64).clamp(least, config.window_max)
     }
 
@@ -168,6 +172,26 @@ mod tests {
         // Loopback gets enough to hide the work on both sides.
         let window = steady_window(800e6, ms(0), 2);
         assert!(window >= 4 << 20, "{window}");
+    }
+
+    #[test]
+    fn a_few_small_blocks_do_not_narrow_the_window() {
+        let config = Config::default();
+        let (mut link, mut now) = (Link::new(), Instant::now());
+        let mut come = |link: &mut Link, len| {
+            let asked = link.mark(now, 0);
+            now += Duration::from_millis(200);
+            link.on_block(now, asked, len);
+            link.window(&config)
+        };
+        for len in [100, 9000, 9000] {
+            assert!(come(&mut link, len) >= config.window_start);
+        }
+        // But a link on which even a window takes seconds does get less.
+        for _ in 0..20 {
+            come(&mut link, 200_000);
+        }
+        assert!(link.window(&config) < config.window_start);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ipfs_kit_interop_tests::bench::fetch::contest::Holders;
 use ipfs_kit_interop_tests::bench::fetch::options::{FetchOptions, Kind, size};
 use ipfs_kit_interop_tests::bench::rows::{Row, Sizes};
 use ipfs_kit_interop_tests::bench::stage::Stage;
-use ipfs_kit_interop_tests::bench::{alone, contest, fetch, limits, rpc, slow, table};
+use ipfs_kit_interop_tests::bench::{alone, contest, daemon, fetch, limits, rpc, slow, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[command(
     about = "Measure ipfs-kit against Kubo",
     after_help = "Rows: add-1g add-1g-v1 add-tree cat-1g get-tree gc-tree pin-ls files-dir files-tree, the figures \
-                  limits, million, stream, disk-use, rpc, slow, and fetch-file, fetch-tree, fetch-links or \
+                  limits, million, stream, disk-use, rpc, slow, daemon, and fetch-file, fetch-tree, fetch-links or \
                   all three as fetch."
 )]
 struct Options {
@@ -49,7 +49,9 @@ struct Options {
     fetch: FetchOptions,
 }
 
-const FIGURES: [&str; 6] = ["limits", "million", "stream", "disk-use", "rpc", "slow"];
+const FIGURES: [&str; 7] = [
+    "limits", "million", "stream", "disk-use", "rpc", "slow", "daemon",
+];
 
 /// All rows about fetching.
 const FETCH: &str = "fetch";
@@ -143,6 +145,9 @@ fn measure(options: &Options, in_memory: bool, sizes: Sizes) -> Result<usize> {
     if wanted("slow") {
         println!();
         slow::run(&mut stage)?;
+    }
+    if wanted("daemon") {
+        println!("\n{}", daemon::run(&mut stage)?);
     }
     exchange(options, &mut stage, (in_memory, runs), &sizes)
 }

@@ -601,9 +601,9 @@ fn a_move_is_one_change() {
                 .unwrap();
             let late = [b"late".as_slice(), b"later"][nth % 2];
             write(&node, &format!("{to}/dir/{}", nth % 30), late, 0).unwrap();
-            // Now and then one commit at least begins after the move.
+            // When both are moved, one commit at least begins.
             let seen = commits.load(Ordering::Relaxed);
-            while nth % 4 == 1 && commits.load(Ordering::Relaxed) < seen + 2 {
+            while nth % 2 == 1 && commits.load(Ordering::Relaxed) < seen + 2 {
                 assert!(!committing.is_finished());
                 thread::yield_now();
             }

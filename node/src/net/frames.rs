@@ -14,6 +14,8 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use libp2p::yamux;
 
+use super::gather::Gather;
+
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +34,7 @@ const OPENING: u16 = 0b0011;
 /// Flags that belong behind a frame's last byte: FIN and RST.
 const CLOSING: u16 = 0b1100;
 
-/// The upgrade to Yamux over [`Cut`].
+/// The upgrade to Yamux over [`Cut`] and [`Gather`].
 #[derive(Clone)]
 pub struct Muxing(pub yamux::Config);
 
@@ -49,12 +51,12 @@ impl<C> InboundConnectionUpgrade<C> for Muxing
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    type Output = yamux::Muxer<Cut<C>>;
+    type Output = yamux::Muxer<Cut<Gather<C>>>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Output>>;
 
     fn upgrade_inbound(self, socket: C, info: Self::Info) -> Self::Future {
-        self.0.upgrade_inbound(Cut::new(socket), info)
+        self.0.upgrade_inbound(Cut::new(Gather::new(socket)), info)
     }
 }
 
@@ -62,12 +64,12 @@ impl<C> OutboundConnectionUpgrade<C> for Muxing
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    type Output = yamux::Muxer<Cut<C>>;
+    type Output = yamux::Muxer<Cut<Gather<C>>>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Output>>;
 
     fn upgrade_outbound(self, socket: C, info: Self::Info) -> Self::Future {
-        self.0.upgrade_outbound(Cut::new(socket), info)
+        self.0.upgrade_outbound(Cut::new(Gather::new(socket)), info)
     }
 }
 

@@ -18,7 +18,6 @@ use super::boxed::Boxed;
 use super::busy::Busy;
 use super::command::Command;
 use super::connmgr::{self, Candidate};
-use super::datagrams;
 use super::dial::Dials;
 use super::guard::Filters;
 use super::kad::{Ops, Validators};
@@ -241,11 +240,7 @@ impl SwarmTask {
                 error,
                 ..
             } => self.dial_failed(connection_id, &error),
-            SwarmEvent::NewListenAddr {
-                listener_id,
-                address,
-            } => {
-                datagrams::widen(&address);
+            SwarmEvent::NewListenAddr { listener_id, .. } => {
                 self.listener_spoke(listener_id);
                 self.announce();
             }

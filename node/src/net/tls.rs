@@ -60,14 +60,7 @@ impl Tls {
     }
 
     fn with_ciphers(key: &Keypair, ciphers: &[SupportedCipherSuite]) -> Result<Self, String> {
-        let (certificate, private) =
-            certificate::generate(key).map_err(|error| error.to_string())?;
-        let provider = Arc::new(CryptoProvider {
-            cipher_suites: ciphers.to_vec(),
-            ..default_provider()
-        });
-        let configs = configs(certificate, &private, provider);
-        let (client, server) = configs.map_err(|error| error.to_string())?;
+        let (client, server) = configs_with(key, ciphers)?;
         Ok(Self {
             client: Arc::new(client).into(),
             server: Arc::new(server).into(),
@@ -93,6 +86,26 @@ impl Tls {
         let stream = self.server.accept(socket).await?;
         Ok((peer_of(stream.get_ref().1)?, stream.into()))
     }
+}
+
+/// Both sides' configurations with a certificate for the key, for QUIC.
+///
+/// # Errors
+/// As of [`Tls::new`].
+pub fn configs_for(key: &Keypair) -> Result<(ClientConfig, ServerConfig), String> {
+    configs_with(key, &ciphers(has_aes()))
+}
+
+fn configs_with(
+    key: &Keypair,
+    ciphers: &[SupportedCipherSuite],
+) -> Result<(ClientConfig, ServerConfig), String> {
+    let (certificate, private) = certificate::generate(key).map_err(|error| error.to_string())?;
+    let provider = Arc::new(CryptoProvider {
+        cipher_suites: ciphers.to_vec(),
+        ..default_provider()
+    });
+    configs(certificate, &private, provider).map_err(|error| error.to_string())
 }
 
 fn configs(

@@ -12,12 +12,14 @@ use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
-use libp2p::{PeerId, dns, quic, relay, tcp, websocket, yamux};
+use libp2p::{PeerId, dns, relay, tcp, websocket, yamux};
 
 use super::NetError;
 use super::book::shown_address;
 use super::frames::{Cut, Muxing};
+use super::gather::{Gather, ReadAhead};
 use super::guard::{Filters, Guarded};
+use super::quic::{Quic, QuicSettings};
 use super::security::{Encrypted, Security};
 use super::settings::Settings;
 use super::traffic::{Metered, OpenStreams, Traffic};
@@ -27,11 +29,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
 
 /// Streams that a peer may have open on one connection.
 pub const STREAMS_MAX: usize = 256;
-
-/// Receive windows of QUIC in bytes: 40 MB/s at a round trip of 200 ms have 8 MB on the way.
-const QUIC_STREAM_WINDOW: u32 = 10 << 20;
-const QUIC_CONNECTION_WINDOW: u32 = 24 << 20;
-const QUIC_LEAST_WINDOW: u32 = 64 << 10;
 
 /// A transport whose connections are encrypted and carry streams.
 pub type Transport = Boxed<(PeerId, StreamMuxerBox)>;
@@ -55,8 +52,9 @@ pub fn build(
     }
     // A private network has no QUIC: its key wraps byte streams only.
     if settings.transports.quic && psk.is_none() {
-        let quic = quic::tokio::Transport::new(quic_config(key, settings.bandwidth.down));
-        direct.push(metered(quic, traffic, false));
+        let down = settings.bandwidth.down;
+        let quic = QuicSettings::new(key, STREAMS_MAX as u32, down, HANDSHAKE_MAX)?;
+        direct.push(metered(Quic::new(quic), traffic, false));
     }
     // The DNS wrapper takes every address, so whatever is not for it comes before.
     let mut all = Vec::new();
@@ -139,7 +137,7 @@ where
         .boxed()
 }
 
-type Muxed<T> = yamux::Muxer<Cut<Encrypted<T>>>;
+type Muxed<T> = yamux::Muxer<Cut<Gather<Encrypted<ReadAhead<T>>>>>;
 
 fn encrypted<T>(
     raw: T,
@@ -159,7 +157,8 @@ where
     T::Dial: Send + 'static,
     T::ListenerUpgrade: Send + 'static,
 {
-    raw.upgrade(Version::V1Lazy)
+    raw.map(|socket, _| ReadAhead::new(socket))
+        .upgrade(Version::V1Lazy)
         .authenticate(security.clone())
         .multiplex(muxer())
         .timeout(HANDSHAKE_MAX)
@@ -173,18 +172,6 @@ fn muxer() -> Muxing {
     let mut config = yamux::Config::default();
     config.set_max_num_streams(STREAMS_MAX);
     Muxing(config)
-}
-
-fn quic_config(key: &Keypair, down: Option<u64>) -> quic::Config {
-    let mut config = quic::Config::new(key);
-    config.handshake_timeout = HANDSHAKE_MAX;
-    config.max_concurrent_stream_limit = STREAMS_MAX as u32;
-    // What is on its way is taken whatever the limit is: so it must not be more than a second has.
-    let most = down.map_or(u32::MAX, |down| u32::try_from(down).unwrap_or(u32::MAX));
-    let most = most.max(QUIC_LEAST_WINDOW);
-    config.max_stream_data = QUIC_STREAM_WINDOW.min(most);
-    config.max_connection_data = QUIC_CONNECTION_WINDOW.min(most);
-    config
 }
 
 /// Resolves names before dialling. A machine without DNS settings asks itself, as the C library does, and still dials

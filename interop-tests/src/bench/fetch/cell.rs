@@ -135,11 +135,11 @@ impl Cell {
         const LEAST: u64 = 16 << 20;
         const LEAST_FILES: usize = 500;
         let most = self.most(sizes);
-        let part = match (pair.fetcher, self.round_trip.as_millis()) {
+        let part = match (pair.fetcher, pair.provider, self.round_trip.as_millis()) {
             _ if self.rate.is_some() => 1,
-            (_, 0..=5) => 1,
-            (_, 6..=100) | (Side::Ours, _) => 4,
-            (Side::Kubo, _) => 16,
+            (_, _, 0..=5) | (Side::Ours, Side::Ours, _) => 1,
+            (_, _, 6..=100) | (Side::Ours, Side::Kubo, _) => 4,
+            (Side::Kubo, ..) => 16,
         };
         match most {
             Amount::Bytes(length) => Amount::Bytes((length / part).max(length.min(LEAST))),
@@ -229,6 +229,8 @@ mod tests {
             cell.title(&sizes),
             "1 GiB in blocks of 256 KiB, QUIC, 200 ms, 4 providers"
         );
+        let ours = Pair::ALL[1];
+        assert_eq!(cell.amount(ours, &sizes), Amount::Bytes(1 << 30));
         let near = Cell {
             round_trip: Duration::ZERO,
             ..cell

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 struct Sample {
     wall: Duration,
     cpu: Duration,
+    /// Processor time of the providers.
+    served: Duration,
     peak: u64,
     duplicates: u64,
     /// Bytes over the links to the fetcher, by the bytes of the blocks.
@@ -29,6 +31,8 @@ pub struct Figure {
     pub spread: (f64, f64),
     /// Seconds of the fetcher's processor time.
     pub cpu: f64,
+    /// Seconds of the providers' processor time.
+    pub served: f64,
     /// The most memory of the fetcher in any run, in bytes.
     pub peak: u64,
     /// Blocks received that were there already.
@@ -66,6 +70,7 @@ impl Outcome {
                 walls().fold(0.0, f64::max),
             ),
             cpu: median(samples.iter().map(|sample| sample.cpu.as_secs_f64())),
+            served: median(samples.iter().map(|sample| sample.served.as_secs_f64())),
             peak: samples.iter().map(|sample| sample.peak).max().unwrap_or(0),
             duplicates: median(samples.iter().map(|sample| sample.duplicates as f64)),
             carried: (!carried.is_empty()).then(|| median(carried)),
@@ -211,7 +216,9 @@ pub fn run(
             let pair = pairs[index];
             let amount = cell.amount(pair, sizes);
             let (peers, root) = holders.hold(stage, pair.provider, cell, amount)?;
-            match once(stage, cell, pair, (&peers, &root), limit) {
+            let ended = once(stage, cell, pair, (&peers, &root), limit);
+            tell(cell, pair, amount, sizes, &ended);
+            match ended {
                 Ok(sample) => samples[index].push(sample),
                 Err(error) => failures[index].push(format!("{error:#}")),
             }
@@ -223,6 +230,25 @@ pub fn run(
             Outcome::of(*pair, cell.amount(*pair, sizes), &samples, failures)
         })
         .collect())
+}
+
+/// Every run as it ends, beside the table.
+fn tell(cell: &Cell, pair: Pair, amount: Amount, sizes: &Sizes, ended: &Result<Sample>) {
+    let (title, pair) = (cell.title(sizes), pair.title());
+    match ended {
+        Ok(sample) => {
+            let seconds = sample.wall.as_secs_f64();
+            eprintln!(
+                "{title}, {pair}: {} in {seconds:.2} s, {:.0} {}, CPU {:.2} + {:.2} s",
+                amount.title(),
+                amount.speed(seconds),
+                amount.unit(),
+                sample.cpu.as_secs_f64(),
+                sample.served.as_secs_f64()
+            );
+        }
+        Err(error) => eprintln!("{title}, {pair}: {error:#}"),
+    }
 }
 
 fn once(
@@ -256,10 +282,12 @@ fn fetch(
     nodes::connect(&daemon, &providers, cell)?;
     stage.settle();
     let before = usage(daemon.id())?;
+    let served = cpu_of(&providers)?;
     let start = Instant::now();
     let answer = daemon.post_within(&format!("pin/add?arg={}", root.cid), limit);
     let wall = start.elapsed();
     let after = usage(daemon.id())?;
+    let served = cpu_of(&providers)?.saturating_sub(served);
     let found = nodes::exchange(&daemon);
     if let Err(error) = answer {
         match found {
@@ -283,10 +311,20 @@ fn fetch(
     Ok(Sample {
         wall,
         cpu: after.cpu.saturating_sub(before.cpu),
+        served,
         peak: after.peak,
         duplicates: found.duplicates,
         carried: carried(&providers, found.bytes)?,
     })
+}
+
+/// The processor time of all providers.
+fn cpu_of(providers: &[Provider]) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for provider in providers {
+        sum += usage(provider.id())?.cpu;
+    }
+    Ok(sum)
 }
 
 /// What went over the links by the bytes of the blocks, if there are links.

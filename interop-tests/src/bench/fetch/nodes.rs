@@ -61,7 +61,7 @@ pub fn start(peer: &Peer, transport: Transport) -> Result<Daemon> {
 
 /// A running provider, and the link to it if there is one.
 pub struct Provider {
-    _daemon: Daemon,
+    daemon: Daemon,
     proxy: Option<Proxy>,
     address: String,
 }
@@ -92,10 +92,15 @@ impl Provider {
             Transport::Quic => format!("/ip4/127.0.0.1/udp/{port}/quic-v1/p2p/{id}"),
         };
         Ok(Self {
-            _daemon: daemon,
+            daemon,
             proxy,
             address,
         })
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.daemon.id()
     }
 
     /// What went over the link, if there is one.
@@ -127,6 +132,8 @@ fn listening(daemon: &Daemon) -> Result<(u16, String)> {
 
 /// Connects `fetcher` to every provider and lets them learn each other's protocols.
 pub fn connect(fetcher: &Daemon, providers: &[Provider], cell: &Cell) -> Result<()> {
+    // Ours answers calls before it is online.
+    listening(fetcher)?;
     for provider in providers {
         let call = format!("swarm/connect?arg={}", provider.address);
         let said = fetcher.post_within(&call, PATIENCE)?;

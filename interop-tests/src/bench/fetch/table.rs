@@ -1,6 +1,6 @@
 //! The figures of the exchange as Markdown.
 
-use super::cell::{Cell, Pair};
+use super::cell::{Amount, Cell, Pair};
 use super::contest::{Figure, Outcome};
 use super::options::LINKS;
 use crate::bench::rows::Sizes;
@@ -58,7 +58,7 @@ fn against(ratio: f64, goal: Option<f64>) -> String {
 
 /// Everything else that was measured, and why runs failed.
 pub fn details(measured: &[(Cell, Vec<Outcome>)], sizes: &Sizes) -> String {
-    let mut text = "| fetch | pair | spread | CPU of the fetcher | its peak memory | duplicates \
+    let mut text = "| fetch | pair | spread | CPU of the fetcher + the providers | peak memory of the fetcher | duplicates \
                     | bytes over the links / bytes of the blocks |\n|---|---|---|---|---|---|---|"
         .to_owned();
     let outcomes = || {
@@ -72,7 +72,7 @@ pub fn details(measured: &[(Cell, Vec<Outcome>)], sizes: &Sizes) -> String {
                 "\n| {} | {} | {} |",
                 cell.title(sizes),
                 outcome.pair.title(),
-                detail(figure)
+                detail(figure, outcome.amount)
             ));
         }
     }
@@ -88,15 +88,23 @@ pub fn details(measured: &[(Cell, Vec<Outcome>)], sizes: &Sizes) -> String {
     text
 }
 
-fn detail(figure: &Figure) -> String {
+fn detail(figure: &Figure, amount: Amount) -> String {
+    let per = match amount {
+        Amount::Bytes(length) => {
+            let share = length as f64 / f64::from(1 << 30);
+            format!(", {:.2} s a GiB", (figure.cpu + figure.served) / share)
+        }
+        Amount::Files(_) => String::new(),
+    };
     let carried = figure
         .carried
         .map_or("-".to_owned(), |carried| format!("{carried:.3}"));
     format!(
-        "{:.2}-{:.2} s | {:.2} s | {:.0} MiB | {:.0} | {carried}",
+        "{:.2}-{:.2} s | {:.2} + {:.2} s{per} | {:.0} MiB | {:.0} | {carried}",
         figure.spread.0,
         figure.spread.1,
         figure.cpu,
+        figure.served,
         figure.peak as f64 / f64::from(1 << 20),
         figure.duplicates,
     )
