@@ -21,7 +21,7 @@ const GATHERED: usize = 64 << 10;
 /// What is read at once.
 const AHEAD: usize = 64 << 10;
 
-/// A read of more than this promises more.
+/// A read of so much promises more.
 const BUSY: usize = 4 << 10;
 
 /// Buffers up to this length are kept by a connection that pauses.
@@ -125,7 +125,7 @@ pub struct ReadAhead<C> {
     /// What of the buffer is still to be handed on.
     start: usize,
     end: usize,
-    /// The last read gave all that was asked for, or much: there may be more.
+    /// The last read gave all that was asked for, and much: there may be more.
     busy: bool,
 }
 
@@ -150,19 +150,21 @@ impl<C: AsyncRead + Unpin> AsyncRead for ReadAhead<C> {
         let this = self.get_mut();
         if this.start == this.end {
             if !this.busy || buffer.len() >= AHEAD {
+                this.buffer = Box::default();
                 let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
-                this.busy = read == buffer.len();
+                // Noise asks for the two bytes of a length: that these came says nothing.
+                this.busy = read == buffer.len() && read >= BUSY;
                 return Poll::Ready(Ok(read));
             }
             if this.buffer.is_empty() {
                 this.buffer = vec![0; AHEAD].into_boxed_slice();
             }
             let read = Pin::new(&mut this.inner).poll_read(cx, &mut this.buffer);
-            if read.is_pending() {
+            if !matches!(read, Poll::Ready(Ok(1..))) {
                 this.buffer = Box::default();
             }
             (this.start, this.end) = (0, ready!(read)?);
-            this.busy = this.end > BUSY;
+            this.busy = this.end >= BUSY;
         }
         let ready = &this.buffer[this.start..this.end];
         let count = ready.len().min(buffer.len());

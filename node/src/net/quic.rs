@@ -1,4 +1,5 @@
-//! QUIC v1 of libp2p over `quinn`, after the library's transport, with settings that it does not offer.
+//! QUIC v1 of libp2p over `quinn`, with settings that `libp2p-quic` (rust-libp2p, MIT) does not offer; what the traits of
+//! the library demand of a transport is divided as it is there.
 //!
 //! * The ciphers are those of [`super::tls`]: AES first where the processor has it.
 //! * Sockets have room for bursts ([`listener::socket`]).

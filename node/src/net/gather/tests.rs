@@ -173,3 +173,23 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_pause_behind_any_message_leaves_no_buffer() {
+    // As Noise reads: a length, then so much.
+    for (length, message) in [(2, 500), (2, 60_000), (4_096, 100)] {
+        let mut reader = ReadAhead::new(Odd {
+            to_read: bytes(length + message),
+            ..Odd::new(&[usize::MAX])
+        });
+        let mut all = vec![0; length];
+        reader.read_exact(&mut all).await.unwrap();
+        let mut rest = vec![0; message];
+        reader.read_exact(&mut rest).await.unwrap();
+        all.append(&mut rest);
+        assert_eq!(all, bytes(length + message));
+        let mut more = [0; 2];
+        assert_eq!(reader.read(&mut more).await.unwrap(), 0);
+        assert_eq!(reader.buffer.len(), 0, "{length} and {message}");
+    }
+}
