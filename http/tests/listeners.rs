@@ -35,21 +35,31 @@ struct Running {
     serving: JoinHandle<()>,
 }
 
+/// A node in memory.
+fn node(settings: &[(&str, Value)]) -> Node {
+    let mut builder = Node::builder().in_memory();
+    for (key, value) in settings {
+        builder = builder.set(*key, value.clone());
+    }
+    builder.open().unwrap()
+}
+
 impl Running {
     fn start(settings: &[(&str, Value)]) -> Running {
         Running::at("/ip4/127.0.0.1/tcp/0", settings)
     }
 
     fn at(address: &str, settings: &[(&str, Value)]) -> Running {
-        let mut builder = Node::builder().in_memory();
-        for (key, value) in settings {
-            builder = builder.set(*key, value.clone());
-        }
-        Running::of(builder.open().unwrap(), address)
+        Running::of(node(settings), address, None)
     }
 
-    fn of(node: Node, address: &str) -> Running {
-        let server = Server::bind(node.clone(), &[address.to_owned()], None).unwrap();
+    /// With the repo's own socket.
+    fn with_socket(settings: &[(&str, Value)], socket: &Path) -> Running {
+        Running::of(node(settings), "/ip4/127.0.0.1/tcp/0", Some(socket))
+    }
+
+    fn of(node: Node, address: &str, socket: Option<&Path>) -> Running {
+        let server = Server::bind(node.clone(), &[address.to_owned()], socket).unwrap();
         let bound = server.addresses().remove(0);
         let port = bound.split('/').nth(4).unwrap();
         Running {
@@ -275,6 +285,38 @@ async fn honest_requests_are_served_beside_slow_sockets() {
         }
         assert!(start.elapsed() < PATIENCE, "{served} served");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brief_calls_are_answered_while_all_room_is_taken() {
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("own.sock");
+    let settings = [("API.Limits.MaxConcurrentRequests", json!(1))];
+    let server = Running::with_socket(&settings, &socket);
+    let put = ipfs_kit_node::BlockPut::default();
+    let stat = server.node.blocks().put(Bytes::from_static(b"here"), &put);
+    let cid = stat.unwrap().cid;
+    // The owner's own pipe may take any time, so it keeps its place.
+    let mut pipe = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    pipe.write_all(upload("add").as_bytes()).await.unwrap();
+    let start = Instant::now();
+    while server.ask("repo/stat", "").await.status != 429 {
+        assert!(start.elapsed() < PATIENCE, "the upload takes no room");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for call in ["id", "version"] {
+        let answer = server.ask(call, "").await;
+        assert_eq!(answer.status, 200, "{call}: {}", answer.text);
+    }
+    let answer = server.ask(&format!("block/get?arg={cid}"), "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.text.contains("here"), "{}", answer.text);
+    // What is not there has to be looked for, for which there is no room.
+    let absent = "block/get?arg=bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+    assert_eq!(server.ask(absent, "").await.status, 429);
+    assert_eq!(server.ask("repo/stat", "").await.status, 429);
+    drop(pipe);
     server.stop().await;
 }
 

@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// The same node, whose reading operations take only what is at hand: in memory, the operating system's included, and
-    /// not behind a lock that is held. What is not makes them fail with [`Error::NotAtHand`], and `at_once` knows. For a
+    /// not behind a lock that is held, 16 blocks at most. What is not makes them fail with [`Error::NotAtHand`], and `at_once` knows. For a
     /// thread that has others to serve; whoever misses something asks again where waiting is allowed.
     pub fn at_once(&self, at_once: &AtOnce) -> Self {
         Self {

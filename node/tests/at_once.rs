@@ -57,3 +57,25 @@ fn what_has_to_be_fetched_looked_up_or_written_is_missed() {
     assert!(!at_once.missed());
     assert_eq!(root, node.mfs().entry("/").unwrap());
 }
+
+#[test]
+fn a_long_way_is_not_gone_at_once() {
+    let node = Node::builder().in_memory().open().unwrap();
+    let mut path = String::new();
+    for depth in 0..70 {
+        path.push_str(&format!("/{depth}"));
+        node.mfs()
+            .mkdir(&path, false, &MfsNaming::default())
+            .unwrap();
+    }
+    node.mfs().flush("/").unwrap();
+    let root = node.mfs().entry("/").unwrap().cid;
+    for (depth, near) in [(10, true), (70, false)] {
+        let names: Vec<String> = (0..depth).map(|depth: i32| depth.to_string()).collect();
+        let path = format!("/ipfs/{root}/{}", names.join("/"));
+        let at_once = AtOnce::default();
+        let got = node.at_once(&at_once).files().stat(&path);
+        assert_eq!((got.is_ok(), at_once.missed()), (near, !near), "{depth}");
+        node.files().stat(&path).unwrap();
+    }
+}

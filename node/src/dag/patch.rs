@@ -16,6 +16,9 @@ const DEPTH_MAX: usize = 1024;
 /// Changes that are told of at most.
 const CHANGES_MAX: usize = 1 << 20;
 
+/// Bytes of the paths of all differences.
+const PATHS_MAX: usize = 64 << 20;
+
 /// Why links cannot be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -38,7 +41,9 @@ pub enum PatchError {
     #[error("a path of more than {DEPTH_MAX} links")]
     TooDeep,
     /// The objects differ so much that the changes have no room.
-    #[error("the objects differ in more than {CHANGES_MAX} links")]
+    #[error(
+        "the objects differ in more than {CHANGES_MAX} links, or in links with very long paths"
+    )]
     TooMany,
 }
 
@@ -273,8 +278,17 @@ enum Step {
     Change(DagChange),
 }
 
+impl Step {
+    fn path(&self) -> &str {
+        match self {
+            Self::Pair(pair) => &pair.path,
+            Self::Change(change) => &change.path,
+        }
+    }
+}
+
 pub(super) fn diff(node: &Node, before: &str, after: &str) -> Result<Vec<DagChange>> {
-    let mut changes = Vec::new();
+    let (mut changes, mut bytes) = (Vec::new(), 0_usize);
     let mut steps = vec![Step::Pair(Pair {
         path: String::new(),
         before: node.resolve(before)?,
@@ -285,7 +299,9 @@ pub(super) fn diff(node: &Node, before: &str, after: &str) -> Result<Vec<DagChan
         match step {
             Step::Change(change) => changes.push(change),
             Step::Pair(pair) => {
-                let found = compare(node, pair)?;
+                bytes = bytes.saturating_sub(pair.path.len());
+                let found = compare(node, pair, PATHS_MAX - bytes)?;
+                bytes += found.iter().map(|step| step.path().len()).sum::<usize>();
                 steps.extend(found.into_iter().rev());
             }
         }
@@ -296,8 +312,8 @@ pub(super) fn diff(node: &Node, before: &str, after: &str) -> Result<Vec<DagChan
     Ok(changes)
 }
 
-/// The differences of two nodes, in the order of their links.
-fn compare(node: &Node, pair: Pair) -> Result<Vec<Step>> {
+/// The differences of two nodes, in the order of their links. There is `room` for so many bytes of paths.
+fn compare(node: &Node, pair: Pair, room: usize) -> Result<Vec<Step>> {
     let Pair {
         path,
         before,
@@ -323,6 +339,13 @@ fn compare(node: &Node, pair: Pair) -> Result<Vec<Step>> {
     let mut right = decode(&node.block(&after)?)?.links;
     if left.is_empty() && right.is_empty() {
         return Ok(whole(path, before, after));
+    }
+    let lengths = left.iter().chain(&right).map(|link| {
+        // Bytes that are no text become three each.
+        path.len() + 1 + 3 * name_of(link).len()
+    });
+    if lengths.sum::<usize>() > room {
+        return Err(PatchError::TooMany.into());
     }
     let mut steps = Vec::new();
     let other: std::collections::HashMap<Bytes, Cid> = right

@@ -21,6 +21,9 @@ const ORDER_MAX: usize = 16 << 10;
 /// Blocks of a whole DAG that are taken at once.
 const CAR_BATCH: usize = 32;
 
+/// Longest wait for the next block of a whole DAG; then its blocks are asked for one by one.
+const CAR_PAUSE_MAX: Duration = Duration::from_secs(15);
+
 /// Longest pause before a block is asked for again.
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
@@ -39,6 +42,8 @@ pub struct OverHttp {
     roots: Vec<Cid>,
     /// A whole DAG on its way.
     car: Option<mpsc::Receiver<Block>>,
+    /// When a block of it came last.
+    car_since: Instant,
 }
 
 impl OverHttp {
@@ -54,6 +59,7 @@ impl OverHttp {
             last: None,
             roots,
             car: None,
+            car_since: Instant::now(),
         }
     }
 
@@ -133,6 +139,7 @@ impl OverHttp {
     fn start_car(&mut self, wanted: &FxHashSet<Cid>) {
         if let Some(at) = self.roots.iter().position(|root| wanted.contains(root)) {
             self.car = self.lease.car(self.roots.swap_remove(at));
+            self.car_since = Instant::now();
         }
     }
 
@@ -148,14 +155,21 @@ impl OverHttp {
     /// Waits until blocks have come, or there may be more to start.
     pub async fn next(&mut self) -> Vec<Block> {
         let mut blocks = Vec::new();
+        let due = self.car_since + CAR_PAUSE_MAX;
         let car = async {
             match &mut self.car {
-                Some(car) => (car.recv_many(&mut blocks, CAR_BATCH).await > 0).then_some(()),
+                Some(car) => {
+                    // What has come is taken, however late it is.
+                    let more = car.recv_many(&mut blocks, CAR_BATCH);
+                    let more = tokio::time::timeout_at(due.into(), more).await;
+                    matches!(more, Ok(1..)).then_some(())
+                }
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             more = car => {
+                self.car_since = Instant::now();
                 if more.is_none() {
                     self.car = None;
                 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use ipfs_kit_blockstore::Block;
 use ipfs_kit_blockstore::cid::Cid;
 use ipfs_kit_blockstore::store::{BlockInfo, Guard};
 use ipfs_kit_unixfs::directory::{Progress, Target};
-use ipfs_kit_unixfs::{CidSpec, Mtime, edit};
+use ipfs_kit_unixfs::{CidSpec, DirectoryOptions, Mtime, edit};
 
 use super::error::MfsError;
 use super::state::Open;
 use super::tree::{Blocks, Found, Tree};
-use super::{Mfs, MfsNaming, import, lookup_dir, path, write};
+use super::{Mfs, MfsNaming, empty_dir, import, lookup_dir, path, write};
 use crate::error::{Error, Result};
 use crate::gc::mark::Mark;
 use crate::node::Node;
@@ -32,14 +31,21 @@ impl Mfs<'_> {
             };
         }
         self.node.check_writable()?;
+        if parents && matches!(self.look(path), Ok(Found::Dir(_))) {
+            return Ok(());
+        }
         let spec = import(self.node, Some(naming))?.cid;
         let open = self.open()?;
         let guard = open.guard(self.node);
-        let mut made = Vec::new();
+        // Before anybody can commit a directory that links to it: all that are made have this one block.
+        let options = DirectoryOptions {
+            cid: spec,
+            ..open.defaults.clone()
+        };
+        empty_dir(self.node, &guard, options)?;
         open.change(self.node, &guard, |tree, blocks| {
-            make_dirs(tree, &names, parents, spec, &mut made, blocks)
-        })?;
-        self.node.put(&guard, &made)
+            make_dirs(tree, &names, parents, spec, blocks)
+        })
     }
 
     /// Makes the directories above a path that are not there.
@@ -213,13 +219,12 @@ impl Mfs<'_> {
     }
 }
 
-/// Makes directories; those that are there already stay as they are.
+/// Makes directories, whose block is stored already; those that are there already stay as they are.
 fn make_dirs(
     tree: &mut Tree,
     names: &[&str],
     parents: bool,
     spec: CidSpec,
-    made: &mut Vec<Block>,
     blocks: &Blocks,
 ) -> Result<Progress<()>> {
     let mut at = tree.root();
@@ -237,7 +242,7 @@ fn make_dirs(
                 return Err(MfsError::WasNotDirectory(names[..depth].join("/")).into());
             }
             None if !last && !parents => return Err(MfsError::NotFound.into()),
-            None => match tree.make_dir(at, name, spec, made, blocks)? {
+            None => match tree.make_dir(at, name, spec, blocks)? {
                 Progress::Need(missing) => return Ok(Progress::Need(missing)),
                 Progress::Done(id) => id,
             },

@@ -126,6 +126,8 @@ impl Open {
             guards.iter().for_each(|guard| tree.keep(guard));
             tree.held.extend(held);
             tree.whole = true;
+            // They may be in the log all the same: the next root has to end its generation.
+            tree.logged += files.len();
             return done;
         }
         self.tree.lock().logged += files.len();

@@ -105,6 +105,8 @@ impl Log {
     /// # Errors
     /// What the disk says; a file that is damaged.
     pub fn read(&self, generation: u64) -> Result<Vec<Put>> {
+        // Half of a batch that is being written would look like damage.
+        let _end = self.end.lock();
         Ok(self.load(generation)?.0)
     }
 

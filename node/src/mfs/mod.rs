@@ -27,7 +27,7 @@ use ipfs_kit_blockstore::store::Guard;
 use ipfs_kit_blockstore::{HashFunction, HashSpec};
 use ipfs_kit_unixfs::directory::Progress;
 use ipfs_kit_unixfs::{
-    CidSpec, DirectoryEntry, DirectoryReader, ImportOptions, Kind, NodeStat, run,
+    CidSpec, DirectoryEntry, DirectoryOptions, DirectoryReader, ImportOptions, Kind, NodeStat, run,
 };
 
 use crate::error::{Emit, Error, Result};
@@ -297,7 +297,7 @@ impl Mfs<'_> {
     pub fn set_root(&self, root: Option<&Cid>) -> Result<(Option<Cid>, Cid)> {
         self.node.check_writable()?;
         let guard = self.node.store().guard();
-        let empty = empty_dir(self.node, &guard)?;
+        let empty = empty_dir(self.node, &guard, DirectoryOptions::default())?;
         let new = root.unwrap_or(&empty);
         if new != &empty {
             write::check_new_root(self.node, &guard, new)?;
@@ -329,9 +329,9 @@ fn lookup_dir(tree: &mut Tree, path: &str, blocks: &Blocks) -> Result<Progress<D
 }
 
 /// The directory without entries, which Kubo has without a block; stored here.
-fn empty_dir(node: &Node, guard: &Guard) -> Result<Cid> {
+fn empty_dir(node: &Node, guard: &Guard, options: DirectoryOptions) -> Result<Cid> {
     let mut blocks = Vec::new();
-    let mut empty = ipfs_kit_unixfs::directory::Directory::new(Default::default());
+    let mut empty = ipfs_kit_unixfs::directory::Directory::new(options);
     let root = empty.write(&mut |block| blocks.push(block))?;
     node.put(guard, &blocks)?;
     Ok(root.cid)

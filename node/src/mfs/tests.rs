@@ -621,3 +621,33 @@ fn a_move_is_one_change() {
     }
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }
+
+/// What a failed append left in the log must not come back when the file has been removed since.
+#[test]
+fn a_removal_behind_a_failed_append_lasts() {
+    let place = tempfile::tempdir().unwrap();
+    let repo = place.path().join("repo");
+    crate::repo::init(&repo, &crate::repo::InitOptions::default()).unwrap();
+    let node = Node::builder().repo(&repo).open().unwrap();
+    let mfs = node.mfs();
+    mfs.mkdir("/dir", false, &MfsNaming::default()).unwrap();
+    mfs.flush("/").unwrap();
+    let before = table::committed(node.database()).unwrap();
+    std::fs::create_dir(repo.join("mfs.log")).unwrap();
+    write(&node, "/dir/file", b"text", 0).unwrap();
+    mfs.flush("/dir/file").unwrap_err();
+    mfs.unlink("/dir/file").unwrap();
+    mfs.flush("/").unwrap();
+    let after = table::committed(node.database()).unwrap();
+    assert_eq!(before.root, after.root);
+    assert!(after.generation > before.generation);
+}
+
+#[test]
+fn a_directory_without_room_for_its_block_is_not_made() {
+    let node = Node::builder().in_memory();
+    let node = node.set("Datastore.StorageMax", "1B").open().unwrap();
+    let mfs = node.mfs();
+    mfs.mkdir("/dir", false, &MfsNaming::default()).unwrap_err();
+    assert_eq!(list(&node, "/"), Vec::<String>::new());
+}

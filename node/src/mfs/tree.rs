@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ipfs_kit_blockstore::Block;
 use ipfs_kit_blockstore::cid::Cid;
 use ipfs_kit_blockstore::store::Guard;
 use ipfs_kit_unixfs::directory::{Directory, Progress, Target};
@@ -235,7 +234,7 @@ impl Tree {
         }
     }
 
-    /// Adds an empty directory, open.
+    /// Adds an empty directory, open. Its block has to be stored already.
     ///
     /// # Errors
     /// As [`Tree::insert`].
@@ -244,7 +243,6 @@ impl Tree {
         id: DirId,
         name: &str,
         spec: CidSpec,
-        out: &mut Vec<Block>,
         blocks: &Blocks,
     ) -> Result<Progress<DirId>> {
         let options = DirectoryOptions {
@@ -252,13 +250,9 @@ impl Tree {
             ..self.defaults.clone()
         };
         let mut made = Directory::new(options);
-        let start = out.len();
-        let Root { cid, tsize, .. } = made.write(&mut |block| out.push(block))?;
+        let Root { cid, tsize, .. } = made.write(&mut drop)?;
         match self.insert(id, name, &Target { cid, tsize }, blocks)? {
-            Progress::Need(missing) => {
-                out.truncate(start);
-                Ok(Progress::Need(missing))
-            }
+            Progress::Need(missing) => Ok(Progress::Need(missing)),
             Progress::Done(()) => Ok(Progress::Done(self.open(id, name.as_bytes(), made)?)),
         }
     }

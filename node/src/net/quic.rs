@@ -148,11 +148,10 @@ impl Quic {
         let punching = punch::punch(listener.socket()?, remote);
         let limit = self.settings.handshake_max;
         let (sender, receiver) = oneshot::channel();
+        // Nobody comes to those that were given up.
+        self.awaited.retain(|_, waiter| !waiter.is_canceled());
         match self.awaited.entry(remote) {
-            Entry::Occupied(entry) if !entry.get().is_canceled() => {
-                return Err(QuicError::Punching(remote));
-            }
-            Entry::Occupied(mut entry) => drop(entry.insert(sender)),
+            Entry::Occupied(_) => return Err(QuicError::Punching(remote)),
             Entry::Vacant(entry) => drop(entry.insert(sender)),
         }
         Ok(async move {

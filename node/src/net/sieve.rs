@@ -76,7 +76,7 @@ enum Place {
     Pass(u64),
     /// A topic of so many bytes.
     Topic(u64),
-    /// These are no exchanges. The library says so.
+    /// These are no exchanges, or the stream has ended: nothing is looked at any more.
     Lost,
 }
 
@@ -94,6 +94,7 @@ pub struct Sieve {
     handed: usize,
     ids: u32,
     since: Instant,
+    lost: bool,
 }
 
 impl Sieve {
@@ -108,7 +109,13 @@ impl Sieve {
             handed: 0,
             ids: 0,
             since: now,
+            lost: false,
         }
+    }
+
+    /// Whether what came are no exchanges. The stream has to end: behind what this cannot read, the library might read on.
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Whether the protocol is gossipsub's.
@@ -256,7 +263,7 @@ impl Sieve {
         self.release();
         let room = self.within.last().map_or(0, |(_, left)| *left);
         if length > room {
-            self.place = Place::Lost;
+            self.lose();
         } else {
             self.place = Place::Pass(length);
         }
@@ -280,6 +287,7 @@ impl Sieve {
     fn lose(&mut self) {
         self.ready.append(&mut self.held);
         self.place = Place::Lost;
+        self.lost = true;
     }
 
     /// The message is at its end, in the middle of something.

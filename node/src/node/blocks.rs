@@ -61,8 +61,10 @@ impl Node {
 
     /// The bytes of a block in the store.
     pub(crate) fn local_block(&self, cid: &Cid) -> Result<Bytes> {
-        if self.at_once.is_some() {
-            if let Some(data) = self.shared.store.at_hand(cid.hash()) {
+        if let Some(at_once) = &self.at_once {
+            if at_once.takes_block()
+                && let Some(data) = self.shared.store.at_hand(cid.hash())
+            {
                 tick(&self.shared.counters.hits);
                 return Ok(data);
             }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
-use hyper::{Method, StatusCode, Uri};
 use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::car::{CarLimits, CarReader};
 use ipfs_kit_blockstore::cid::Cid;
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 
 use super::endpoint::Endpoint;
 use super::ranking::Outcome;
-use super::{HEAD_MAX, Retrieval, RetrievalError, Running, Sources};
-use crate::web::{Ask, WebError, failed};
+use super::{Retrieval, RetrievalError, Running, Sources};
+use crate::web::{WebError, failed};
 
 const CAR: &str = "application/vnd.ipld.car";
 const ACCEPT: &str = "application/vnd.ipld.car; version=1; order=dfs; dups=n";
@@ -123,32 +123,17 @@ impl Retrieval {
         endpoint: &Endpoint,
         root: &Cid,
     ) -> Result<Option<Incoming>, RetrievalError> {
-        let web = |error| RetrievalError::Web(endpoint.base.clone(), error);
-        let uri = format!("{}/ipfs/{root}?format=car&dag-scope=all", endpoint.base);
-        let uri: Uri = uri.parse().map_err(|error| web(failed(&error)))?;
-        let hosts = &self.settings.hosts;
-        let ask = Ask {
-            method: Method::GET,
-            uri,
-            accept: ACCEPT,
-            authorization: None,
-            body: None,
-            private: endpoint.private,
-            allows: &|host| hosts.allow(host) && (!endpoint.private || host == endpoint.host),
-        };
-        let reply = self.client.send(ask, HEAD_MAX).await.map_err(web)?;
-        match reply.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND
-            | StatusCode::GONE
-            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                return Err(RetrievalError::Missing(endpoint.base.clone()));
-            }
-            status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => {
+        let reply = match self
+            .request(endpoint, root, "format=car&dag-scope=all", ACCEPT)
+            .await
+        {
+            Err(RetrievalError::Web(_, WebError::Status(status)))
+                if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED =>
+            {
                 return Ok(None);
             }
-            status => return Err(web(WebError::Status(status))),
-        }
+            reply => reply?,
+        };
         let kind = reply.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok());
         let is_car = kind.is_some_and(|kind| kind.starts_with(CAR));

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use hyper::{Method, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper::{Method, Response, StatusCode, Uri};
 use ipfs_kit_bitswap::SessionId;
 use ipfs_kit_blockstore::block::Block;
 use ipfs_kit_blockstore::cid::Cid;
@@ -204,15 +205,22 @@ impl Retrieval {
         got
     }
 
-    async fn get(&self, endpoint: &Endpoint, cid: &Cid) -> Result<Block, RetrievalError> {
+    /// The reply of a gateway that has what is asked for.
+    async fn request(
+        &self,
+        endpoint: &Endpoint,
+        cid: &Cid,
+        query: &str,
+        accept: &'static str,
+    ) -> Result<Response<Incoming>, RetrievalError> {
         let web = |error| RetrievalError::Web(endpoint.base.clone(), error);
-        let uri = format!("{}/ipfs/{cid}?format=raw", endpoint.base);
+        let uri = format!("{}/ipfs/{cid}?{query}", endpoint.base);
         let uri: Uri = uri.parse().map_err(|error| web(failed(&error)))?;
         let hosts = &self.settings.hosts;
         let ask = Ask {
             method: Method::GET,
             uri,
-            accept: RAW,
+            accept,
             authorization: None,
             body: None,
             private: endpoint.private,
@@ -221,14 +229,19 @@ impl Retrieval {
         };
         let reply = self.client.send(ask, HEAD_MAX).await.map_err(web)?;
         match reply.status() {
-            StatusCode::OK => {}
+            StatusCode::OK => Ok(reply),
             StatusCode::NOT_FOUND
             | StatusCode::GONE
             | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                return Err(RetrievalError::Missing(endpoint.base.clone()));
+                Err(RetrievalError::Missing(endpoint.base.clone()))
             }
-            status => return Err(web(WebError::Status(status))),
+            status => Err(web(WebError::Status(status))),
         }
+    }
+
+    async fn get(&self, endpoint: &Endpoint, cid: &Cid) -> Result<Block, RetrievalError> {
+        let web = |error| RetrievalError::Web(endpoint.base.clone(), error);
+        let reply = self.request(endpoint, cid, "format=raw", RAW).await?;
         let body = read(reply.into_body(), self.settings.block_max, BLOCK_MAX);
         let data = body.await.map_err(web)?;
         let cid = cid.clone();

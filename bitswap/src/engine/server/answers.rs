@@ -7,8 +7,8 @@ use super::{Lookup, Peer, Response, Server, State};
 use crate::engine::ids::PeerNo;
 use crate::wire::{MAX_BLOCKS, MAX_PRESENCES, WantKind};
 
-/// Bytes that must have been written to a peer before it is known to read: less may lie in buffers on the way, as a window
-/// of the muxer.
+/// Bytes that must have been written to a peer before it is known to read: less may lie in buffers on the way over
+/// TCP, as a window of the muxer. Over QUIC more may: who reads nothing there is found out by the time that he takes.
 const PROVEN: u64 = 1 << 20;
 
 /// CIDs of one peer in a lookup before the next peer has its turn.

@@ -16,24 +16,20 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::names;
-use super::refusal::{Refusal, shape};
-use super::result;
+use super::refusal::{Refusal, settled};
+use super::result::{self, Caller};
 use crate::client::{escape, unescape};
 use crate::command::{Argument, Command, Kind, Opt};
 use crate::documents::Method;
 use crate::methods::ROOT;
-use crate::observed::Asked;
 use crate::server::body::RequestBody;
-use crate::server::call::{Came, admit};
 use crate::server::limits::Limits;
 use crate::server::parse::{self, Call, GLOBALS};
 use crate::server::reply::ReplyBody;
-use crate::server::request_id::RequestId;
 use crate::server::route::Answer;
 use crate::server::service::Service;
 use crate::server::upload::{Parts, discard};
 use crate::server::waiting::For;
-use crate::traces;
 
 /// Where methods are called.
 pub const CALL: &str = "/api/";
@@ -69,13 +65,7 @@ struct Read {
 
 /// Answers a call.
 pub fn call(service: Service, request: Request<RequestBody>) -> Answer {
-    async move {
-        match answer(&service, request).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.response(),
-        }
-    }
-    .boxed()
+    async move { settled(answer(&service, request).await) }.boxed()
 }
 
 async fn answer(
@@ -88,10 +78,8 @@ async fn answer(
         let text = format!("there is no method {name:?}; GET /api/methods lists them");
         return Err(Refusal::new(StatusCode::NOT_FOUND, text));
     };
-    let id = request.extensions().get::<RequestId>().cloned();
-    let parent = traces::parent(request.headers());
+    let caller = Caller::of(&request);
     let mut body = request.into_body();
-    let waiting = Arc::clone(body.waiting());
     let (body, _room) = match whole(service, &mut body).await {
         Ok(whole) => whole,
         Err(refusal) => {
@@ -100,24 +88,8 @@ async fn answer(
         }
     };
     let Read { call, contents } = read(method, &body)?;
-    let operation = call.request.name();
-    let asked = Asked(operation.clone().into());
-    let came = Came {
-        id: id.clone(),
-        terminal: false,
-        trailers: false,
-        both_names: true,
-        slow: false,
-        parent,
-        waiting: Some(waiting),
-        parts: (!contents.is_empty()).then(|| Parts::ready(contents)),
-    };
-    let mut response = match admit(service, call, came).await {
-        Ok(started) => result::respond(started, &operation, id.as_ref()).await,
-        Err(busy) => shape(busy),
-    };
-    response.extensions_mut().insert(asked);
-    Ok(response)
+    let parts = (!contents.is_empty()).then(|| Parts::ready(contents));
+    Ok(result::of(service, call, caller, parts).await)
 }
 
 /// The whole body, in bounded time, and the room that it takes if it is long, until the command has ended or its

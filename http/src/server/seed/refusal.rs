@@ -88,6 +88,11 @@ impl Refusal {
     }
 }
 
+/// The response of what went well or was refused.
+pub fn settled(answer: Result<Response<ReplyBody>, Refusal>) -> Response<ReplyBody> {
+    answer.unwrap_or_else(|refusal| refusal.response())
+}
+
 /// The kit's class for a status.
 fn class(status: StatusCode) -> &'static str {
     match status {

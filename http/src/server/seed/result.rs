@@ -4,22 +4,31 @@
 //! be many, or `data` and `encoding` for bytes. It is made while it comes: nothing is held but its first
 //! 64 KiB, so that what fails at once has the status of a failure.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response};
+use opentelemetry::Context;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, shape};
 use crate::failure::Failure;
+use crate::observed::Asked;
 use crate::server::answers::Cause;
-use crate::server::call::Started;
+use crate::server::body::RequestBody;
+use crate::server::call::{Came, Started, admit};
+use crate::server::parse::Call;
 use crate::server::reply::{Head, Message, QUEUE, ReplyBody};
 use crate::server::request_id::RequestId;
+use crate::server::service::Service;
+use crate::server::upload::Parts;
+use crate::server::waiting::Waiting;
+use crate::traces;
 
 /// Bytes of a result that wait for its end.
 const HELD: usize = 64 << 10;
@@ -32,12 +41,53 @@ pub fn now() -> f64 {
     since.map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Waits for what a command sends and makes it a response.
-pub async fn respond(
-    started: Started,
-    operation: &str,
-    id: Option<&RequestId>,
+/// Who calls, kept from a request whose body is read.
+pub struct Caller {
+    id: Option<RequestId>,
+    parent: Option<Context>,
+    waiting: Arc<Waiting>,
+}
+
+impl Caller {
+    /// Of a request.
+    pub fn of(request: &Request<RequestBody>) -> Caller {
+        Caller {
+            id: request.extensions().get::<RequestId>().cloned(),
+            parent: traces::parent(request.headers()),
+            waiting: Arc::clone(request.body().waiting()),
+        }
+    }
+}
+
+/// Runs a command, if there is room, with the files that came along, and gives what it comes to.
+pub async fn of(
+    service: &Service,
+    call: Call,
+    caller: Caller,
+    parts: Option<Parts>,
 ) -> Response<ReplyBody> {
+    let operation = call.request.name();
+    let id = caller.id.clone();
+    let came = Came {
+        id: caller.id,
+        terminal: false,
+        trailers: false,
+        both_names: true,
+        slow: false,
+        parent: caller.parent,
+        waiting: Some(caller.waiting),
+        parts,
+    };
+    let mut response = match admit(service, call, came).await {
+        Ok(started) => respond(started, &operation, id.as_ref()).await,
+        Err(busy) => shape(busy),
+    };
+    response.extensions_mut().insert(Asked(operation.into()));
+    response
+}
+
+/// Waits for what a command sends and makes it a response.
+async fn respond(started: Started, operation: &str, id: Option<&RequestId>) -> Response<ReplyBody> {
     let Started {
         mut pieces,
         head,

@@ -2,28 +2,23 @@
 //!
 //! The content streams into `add`, so the fields have to come before it: they decide what is done with it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::BodyExt;
 use hyper::{Request, Response};
 
-use super::refusal::{Refusal, shape};
-use super::result;
+use super::refusal::{Refusal, settled};
+use super::result::{self, Caller};
 use crate::client::escape;
 use crate::methods::ROOT;
-use crate::observed::Asked;
 use crate::server::body::RequestBody;
-use crate::server::call::{Came, admit, boundary};
+use crate::server::call::boundary;
 use crate::server::form::{Event, Form};
 use crate::server::parse::{self, Call};
 use crate::server::reply::ReplyBody;
-use crate::server::request_id::RequestId;
 use crate::server::route::Answer;
 use crate::server::service::Service;
 use crate::server::upload::{Parts, discard, field};
-use crate::traces;
 
 /// Where files are uploaded.
 pub const UPLOAD: &str = "/api/upload";
@@ -40,13 +35,7 @@ const FIELDS_MAX: usize = 16;
 
 /// Takes an upload.
 pub fn upload(service: Service, request: Request<RequestBody>) -> Answer {
-    async move {
-        match answer(&service, request).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.response(),
-        }
-    }
-    .boxed()
+    async move { settled(answer(&service, request).await) }.boxed()
 }
 
 async fn answer(
@@ -57,14 +46,12 @@ async fn answer(
     let boundary = boundary.ok_or_else(|| {
         Refusal::bad("an upload is a form: multipart/form-data with a part named file")
     })?;
-    let id = request.extensions().get::<RequestId>().cloned();
-    let parent = traces::parent(request.headers());
+    let caller = Caller::of(&request);
     let mut query = request.uri().query().unwrap_or_default().to_owned();
     for (field, option) in FIELDS {
         query = query.replace(field, option);
     }
     let mut body = request.into_body();
-    let waiting = Arc::clone(body.waiting());
     let limit = service.limits().body;
     let begun = tokio::time::timeout(limit, begin(&mut body, Form::new(&boundary))).await;
     let late = || Refusal::bad("the first file of the form did not come in time");
@@ -82,22 +69,8 @@ async fn answer(
             return Err(refusal);
         }
     };
-    let came = Came {
-        id: id.clone(),
-        terminal: false,
-        trailers: false,
-        both_names: true,
-        slow: false,
-        parent,
-        waiting: Some(waiting),
-        parts: Some(Parts::rest(body, form, events)),
-    };
-    let mut response = match admit(service, call, came).await {
-        Ok(started) => result::respond(started, "add", id.as_ref()).await,
-        Err(busy) => shape(busy),
-    };
-    response.extensions_mut().insert(Asked("add".into()));
-    Ok(response)
+    let parts = Parts::rest(body, form, events);
+    Ok(result::of(service, call, caller, Some(parts)).await)
 }
 
 fn call(query: &str) -> Result<Call, Refusal> {

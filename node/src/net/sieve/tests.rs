@@ -235,3 +235,19 @@ fn ids_have_a_number_in_a_span() {
     assert_eq!(count(IDS_SPAN / 2), 0);
     assert_eq!(count(IDS_SPAN), IDS_MAX as usize);
 }
+
+/// Readers skip groups that they do not know, whatever is in them.
+#[test]
+fn groups_are_no_way_around() {
+    let mut sieve = Sieve::new(Instant::now());
+    sieve.feed(
+        &Rpc::default().encode_length_delimited_to_vec(),
+        Instant::now(),
+    );
+    assert!(!sieve.is_lost());
+    sieve.feed(&[4, 0xa3, 0x01, 0xa4, 0x01], Instant::now());
+    assert!(sieve.is_lost());
+    let mut ended = Sieve::new(Instant::now());
+    ended.handle_end();
+    assert!(!ended.is_lost(), "an end is none");
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::fetch::{add, noise};
 use super::gateway::{Server, Table, router};
-use super::{TCP, address, node, node_with};
+use super::{TCP, node, node_with};
 use crate::names::PublishOptions;
 use crate::{Node, PeerId};
 
@@ -92,14 +92,7 @@ async fn a_group_at_once_asks_everybody() {
         1,
         "HTTP takes no announcements"
     );
-    reader
-        .peers()
-        .unwrap()
-        .connect(&address(&owner).await)
-        .await
-        .unwrap();
-    super::routing::routed(&reader, 1).await;
-    super::routing::routed(&owner, 1).await;
+    super::routing::meet(&reader, &owner).await;
     owner.routing().unwrap().provide(&cid).await.unwrap();
     let id = owner.peers().unwrap().id().await.unwrap().id;
     let mut both = [id, stranger];

@@ -254,14 +254,7 @@ async fn a_router_that_is_down_does_not_hold_up_the_dht() {
     let reader = node_with(&[TCP], &values).await.unwrap();
     let owner = node(&[TCP]).await;
     let cid: Cid = add(&owner, noise(1000, 7)).await;
-    reader
-        .peers()
-        .unwrap()
-        .connect(&address(&owner).await)
-        .await
-        .unwrap();
-    super::routing::routed(&owner, 1).await;
-    super::routing::routed(&reader, 1).await;
+    super::routing::meet(&reader, &owner).await;
     owner.routing().unwrap().provide(&cid).await.unwrap();
     let mut found = reader
         .routing()

@@ -26,6 +26,14 @@ pub(super) async fn routed(node: &Node, peers: usize) {
         .unwrap();
 }
 
+/// Connects two nodes and waits until each has the other in its routing table.
+pub(super) async fn meet(from: &Node, to: &Node) {
+    let peers = from.peers().unwrap();
+    peers.connect(&address(to).await).await.unwrap();
+    routed(from, 1).await;
+    routed(to, 1).await;
+}
+
 /// Three nodes; the first and the last know only the one in the middle.
 pub(super) async fn line() -> [Node; 3] {
     let nodes = [node(&[TCP]).await, node(&[TCP]).await, node(&[TCP]).await];

@@ -232,6 +232,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
         }
         loop {
             if let Some(sieve) = &mut this.sieve {
+                if sieve.is_lost() {
+                    let what = "these are no exchanges of gossipsub";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)));
+                }
                 let handed = sieve.take(buf);
                 if handed > 0 {
                     return Poll::Ready(Ok(handed));
