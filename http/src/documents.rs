@@ -56,7 +56,7 @@ impl Method {
         self.command
             .arguments
             .iter()
-            .filter(|argument| !is_file(argument))
+            .filter(|argument| !argument.is_file())
     }
 
     /// The argument that comes as the body, if there is one.
@@ -64,12 +64,8 @@ impl Method {
         self.command
             .arguments
             .iter()
-            .find(|argument| is_file(argument) || argument.source == Source::Lines)
+            .find(|argument| argument.is_file() || argument.source == Source::Lines)
     }
-}
-
-fn is_file(argument: &Argument) -> bool {
-    matches!(argument.source, Source::Files | Source::FilesOnly)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ipfs_kit_node::{AddOptions, NetError, Node};
@@ -300,7 +299,7 @@ impl Invocation {
     }
 
     /// Waits for the network, until the command is to stop. Commands have threads of their own, so this may block; one
-    /// that is tried without a thread gets what is there already.
+    /// that is tried without a thread is tried again with one.
     ///
     /// # Errors
     /// What the network says, or why the command is to stop.
@@ -308,14 +307,9 @@ impl Invocation {
         // A node without a runtime is not online.
         let runtime = Handle::try_current().map_err(|_| NetError::Offline)?;
         if let Some(at_once) = self.host.at_once() {
-            let mut context = Context::from_waker(Waker::noop());
-            return match pin!(work).poll(&mut context) {
-                Poll::Ready(done) => Ok(done?),
-                Poll::Pending => {
-                    at_once.miss();
-                    Err(ipfs_kit_node::Error::NotAtHand.into())
-                }
-            };
+            // Nothing was asked for yet.
+            at_once.miss();
+            return Err(ipfs_kit_node::Error::NotAtHand.into());
         }
         runtime.block_on(async {
             let mut work = pin!(work);

@@ -172,6 +172,10 @@ impl Logs {
             warnings.extend(trouble);
             *self.target.write() = target;
         }
+        let wants_file = given(OUTPUT).is_some_and(|output| target::names_file(&output));
+        if wants_file && file.is_none() && given(FILE).is_none() {
+            warnings.push("logs are to go to a file, and none is named".to_owned());
+        }
         warnings
     }
 

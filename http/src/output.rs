@@ -237,7 +237,7 @@ impl Output {
     /// Writes one record that is a list, entry by entry: `{"head":[…]}` in JSON, where it need not be held whole. `None`
     /// when the list must come as one record.
     pub fn list(&mut self, head: &'static str) -> Option<ListWriter<'_>> {
-        if self.encoding != Encoding::Json || self.both_names {
+        if self.encoding != Encoding::Json {
             return None;
         }
         self.begin(Content::Records(self.encoding));

@@ -160,7 +160,7 @@ impl Server {
 
     /// Serves until it is stopped, then lets running requests end, within limits.
     pub async fn run(self) {
-        let crowd = Crowd::new(self.service.limits().connections);
+        let crowd = Crowd::new(self.service.limits());
         let mut tasks = JoinSet::new();
         for (listener, face) in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.subscribe());

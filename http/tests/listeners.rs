@@ -321,6 +321,25 @@ async fn brief_calls_are_answered_while_all_room_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_no_reply_gives_his_place() {
+    let server = Running::start(&[("API.Limits.MaxConnections", json!(1))]);
+    let put = ipfs_kit_node::BlockPut::default();
+    let block = Bytes::from(vec![7; 256 << 10]);
+    let cid = server.node.blocks().put(block, &put).unwrap().cid;
+    let mut greedy = server.connect().await;
+    // More than the buffers of two sockets hold, and each of it all there at once.
+    let one = format!("POST /api/v0/block/get?arg={cid} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    greedy.write_all(one.repeat(400).as_bytes()).await.unwrap();
+    let mut first = [0; 1];
+    within("the first reply begins", greedy.read_exact(&mut first))
+        .await
+        .unwrap();
+    server.is_served().await;
+    drop(greedy);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_house_gives_the_place_of_who_is_idle_longest() {
     let server = Running::start(&[("API.Limits.MaxConnections", json!(8))]);
     let mut busy = server.connect().await;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Method;
 use super::listing::default_of;
-use super::{Method, is_file};
 use crate::command::{Argument, Kind, Opt, Reply};
 use crate::methods::version::VERSION;
 use crate::server::GLOBALS;
@@ -163,7 +163,7 @@ fn schema(option: &Opt) -> Value {
 }
 
 fn body(argument: &Argument) -> Value {
-    let about = if is_file(argument) {
+    let about = if argument.is_file() {
         format!(
             "{}. Each part is a file (application/octet-stream), a directory \
              (application/x-directory) or a symbolic link (application/symlink); its file name is \
@@ -179,7 +179,7 @@ fn body(argument: &Argument) -> Value {
     let file = json!({"type": "array", "items": {"contentMediaType": "application/octet-stream"}});
     json!({
         "description": about,
-        "required": is_file(argument) && argument.required,
+        "required": argument.is_file() && argument.required,
         "content": {"multipart/form-data": {"schema": {
             "type": "object",
             "properties": {"file": file},

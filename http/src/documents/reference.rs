@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Method, is_file};
+use super::Method;
 use crate::command::{Argument, Kind, Opt, Reply, Source};
 use crate::methods::ROOT;
 use crate::server::GLOBALS;
@@ -95,7 +95,7 @@ fn push_method(page: &mut String, method: &Method) {
 
 fn push_argument(page: &mut String, argument: &Argument) {
     let mut given = match argument.source {
-        _ if is_file(argument) => "body".to_owned(),
+        _ if argument.is_file() => "body".to_owned(),
         Source::Lines => "`arg`, or lines of the body".to_owned(),
         _ => "`arg`".to_owned(),
     };

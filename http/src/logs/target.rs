@@ -12,6 +12,11 @@ pub struct Target {
     file: Option<File>,
 }
 
+/// Whether a file is one of the places.
+pub fn names_file(output: &str) -> bool {
+    output.split('+').any(|word| word == "file")
+}
+
 impl Default for Target {
     fn default() -> Target {
         Target {
@@ -27,42 +32,27 @@ impl Target {
     /// error. What makes no sense is told; lines always go somewhere.
     pub fn of(output: Option<&str>, path: Option<&Path>) -> (Target, Vec<String>) {
         let mut warnings = Vec::new();
-        let file = path.and_then(|path| {
+        let wants_file = output.is_none_or(names_file);
+        let file = path.filter(|_| wants_file).and_then(|path| {
             let opened = OpenOptions::new().create(true).append(true).open(path);
             let tell = |error| warnings.push(format!("cannot log to {}: {error}", path.display()));
             opened.map_err(tell).ok()
         });
-        let (mut target, mut wants_file) = match output {
-            None => (
-                Target {
-                    stderr: file.is_none(),
-                    ..Target::default()
-                },
-                true,
-            ),
-            Some(_) => (
-                Target {
-                    stderr: false,
-                    ..Target::default()
-                },
-                false,
-            ),
+        let mut target = Target {
+            stderr: output.is_none() && file.is_none(),
+            ..Target::default()
         };
         for word in output.unwrap_or_default().split('+') {
             match word {
-                "" => {}
+                "" | "file" => {}
                 "stderr" => target.stderr = true,
                 "stdout" => target.stdout = true,
-                "file" => wants_file = true,
                 other => warnings.push(format!(
                     "{other:?} is no place for logs: use stderr, stdout and file, joined by +"
                 )),
             }
         }
-        if output.is_some() && wants_file && path.is_none() {
-            warnings.push("logs are to go to a file, and none is named".to_owned());
-        }
-        target.file = file.filter(|_| wants_file);
+        target.file = file;
         if !target.stdout && target.file.is_none() {
             target.stderr = true;
         }
@@ -104,7 +94,13 @@ mod tests {
             ((true, false, true), 0)
         );
         assert_eq!(of(Some("stdout"), Some(&path)), ((false, true, false), 0));
-        assert_eq!(of(Some("file"), None), ((true, false, false), 1));
+        assert_eq!(of(Some("file"), None), ((true, false, false), 0));
+        let unwanted = dir.path().join("unwanted");
+        assert_eq!(
+            of(Some("stderr"), Some(&unwanted)),
+            ((true, false, false), 0)
+        );
+        assert!(!unwanted.exists() && names_file("stderr+file"));
         assert_eq!(of(Some("elsewhere"), None), ((true, false, false), 1));
         assert_eq!(of(None, Some(dir.path())), ((true, false, false), 1));
         let (target, _) = Target::of(None, Some(&path));

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Body as _;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use ipfs_kit_node::{AtOnce, CancelToken};
 
 use super::answers::success;
@@ -27,8 +27,8 @@ use super::request_id::RequestId;
 use super::service::Service;
 use crate::traces;
 
-/// The longest result that is kept whole; a longer one is streamed by a thread.
-const MAX: usize = 512 << 10;
+/// The longest result that is kept whole, a block of the usual length; a longer one is streamed by a thread.
+const MAX: usize = 320 << 10;
 
 /// The response, if the command is a brief one and everything that it asks for is at hand.
 pub fn answer(
@@ -38,8 +38,13 @@ pub fn answer(
     both_names: bool,
 ) -> Option<Response<ReplyBody>> {
     let command = call.request.command();
-    // A body has to be waited for; a span is made by a thread.
-    if !command.brief || !request.body().is_end_stream() || traces::are_sent() {
+    // A body has to be waited for; a span is made by a thread; a stream of HTTP/2 whose reply nobody takes leaves no trace
+    // at its connection.
+    if !command.brief
+        || !request.body().is_end_stream()
+        || traces::are_sent()
+        || request.version() == Version::HTTP_2
+    {
         return None;
     }
     let encoding = call.request.common.encoding;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
 
-use super::guard::Door;
+use super::guard::{Door, Place};
 use super::limits::Limits;
 use super::reply::ReplyBody;
 use super::service::Service;
@@ -48,6 +48,8 @@ struct State {
     idle_since: Instant,
     /// When the first byte of the next head came.
     head_since: Option<Instant>,
+    /// Since when the client takes nothing of what is there for it.
+    blocked_since: Option<Instant>,
 }
 
 impl Default for Pulse {
@@ -59,6 +61,7 @@ impl Default for Pulse {
                 http2: false,
                 idle_since: Instant::now(),
                 head_since: None,
+                blocked_since: None,
             }),
             evicted: Notify::new(),
         }
@@ -66,10 +69,15 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// Since when nothing is asked; `None` while something is.
-    pub fn idle_since(&self) -> Option<Instant> {
+    /// Since when nothing is asked, or nothing taken for `pressed` and longer; `None` while the client is served.
+    pub fn idle_since(&self, pressed: Duration) -> Option<Instant> {
         let state = self.state.lock();
-        (state.running == 0).then_some(state.idle_since)
+        match state.running {
+            0 => Some(state.idle_since),
+            _ => state
+                .blocked_since
+                .filter(|since| since.elapsed() >= pressed),
+        }
     }
 
     /// Ends the connection, for one that needs the room more.
@@ -88,6 +96,14 @@ impl Pulse {
         }
     }
 
+    fn wrote(&self, pending: bool) {
+        let mut state = self.state.lock();
+        match pending {
+            true => drop(state.blocked_since.get_or_insert_with(Instant::now)),
+            false => state.blocked_since = None,
+        }
+    }
+
     fn begin(self: &Arc<Pulse>, version: Version) -> InFlight {
         let mut state = self.state.lock();
         state.running += 1;
@@ -96,11 +112,13 @@ impl Pulse {
         InFlight(Arc::clone(self))
     }
 
-    /// When the connection has to end if nothing happens.
-    fn due(&self, limits: &Limits) -> Option<Instant> {
+    /// When the connection has to end if nothing happens. A command has a look at its client itself; a reply that is all
+    /// there has nobody else to do so. The owner's own pipes may take their time.
+    fn due(&self, limits: &Limits, place: Place) -> Option<Instant> {
         let state = self.state.lock();
         if state.running > 0 {
-            return None;
+            let blocked = state.blocked_since.filter(|_| place != Place::OwnSocket);
+            return blocked.map(|since| since + limits.reply);
         }
         let idle = state.idle_since + limits.idle;
         Some(match state.head_since {
@@ -156,16 +174,17 @@ pub async fn serve(
     let mut stopping = false;
     loop {
         let now = Instant::now();
-        let due = pulse.due(&limits);
+        let due = pulse.due(&limits, door.place);
         if due.is_some_and(|due| due <= now) {
             return;
         }
-        let next = due.map_or(LOOK_EVERY, |due| LOOK_EVERY.min(due - now));
+        let look_every = LOOK_EVERY.min(limits.reply);
+        let next = due.map_or(look_every, |due| look_every.min(due - now));
         tokio::select! {
             _ = connection.as_mut() => return,
             () = tokio::time::sleep(next) => {}
             () = pulse.evicted.notified() => {
-                if pulse.idle_since().is_some() {
+                if pulse.idle_since(limits.pressed()).is_some() {
                     return;
                 }
             }
@@ -254,7 +273,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.pulse.wrote(polled.is_pending());
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -270,10 +291,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.pulse.wrote(polled.is_pending());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_is_not_taken_has_a_deadline() {
+        let (pulse, limits) = (Arc::new(Pulse::default()), Limits::default());
+        let at = Place::Tcp(([127, 0, 0, 1], 5001).into());
+        let request = pulse.begin(Version::HTTP_11);
+        assert_eq!(pulse.due(&limits, at), None);
+        pulse.wrote(true);
+        let due = pulse.due(&limits, at);
+        assert!(due.is_some_and(|due| due <= Instant::now() + limits.reply));
+        pulse.wrote(true);
+        assert_eq!(pulse.due(&limits, at), due, "the first wait counts");
+        assert_eq!(pulse.due(&limits, Place::OwnSocket), None);
+        assert!(pulse.idle_since(Duration::ZERO).is_some());
+        assert_eq!(pulse.idle_since(limits.reply), None);
+        pulse.wrote(false);
+        assert_eq!(pulse.due(&limits, at), None);
+        assert_eq!(pulse.idle_since(Duration::ZERO), None);
+        drop(request);
+        assert!(pulse.idle_since(limits.reply).is_some());
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::Pulse;
+use super::limits::Limits;
 
 /// Between two tries to make room, while everybody is busy.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -17,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Crowd {
     room: Arc<Semaphore>,
     members: Mutex<HashMap<u64, Arc<Pulse>>>,
+    /// How long somebody who takes nothing keeps his place while others wait for one.
+    pressed: Duration,
     next: AtomicU64,
 }
 
@@ -36,16 +39,18 @@ impl Drop for Member {
 }
 
 impl Crowd {
-    /// Room for so many.
-    pub fn new(size: usize) -> Arc<Crowd> {
+    /// Room for so many as the limits say.
+    pub fn new(limits: &Limits) -> Arc<Crowd> {
+        let size = limits.connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Crowd {
-            room: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(size)),
+            pressed: limits.pressed(),
             members: Mutex::default(),
             next: AtomicU64::new(0),
         })
     }
 
-    /// A place. Where there is none, whoever has asked nothing for longest gives his; while all are busy,
+    /// A place. Where there is none, whoever has asked or taken nothing for longest gives his; while all are busy,
     /// it waits.
     pub async fn join(self: &Arc<Crowd>) -> Member {
         loop {
@@ -77,7 +82,7 @@ impl Crowd {
         let members = self.members.lock();
         let idle = members
             .values()
-            .filter_map(|pulse| Some((pulse.idle_since()?, pulse)));
+            .filter_map(|pulse| Some((pulse.idle_since(self.pressed)?, pulse)));
         if let Some((_, pulse)) = idle.min_by_key(|(since, _)| *since) {
             pulse.evict();
         }

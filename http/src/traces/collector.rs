@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,12 +26,32 @@ const ANSWER_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Collector {
     runtime: Handle,
+    /// Whether the last try failed: it is told once until one does not.
+    fails: AtomicBool,
 }
 
 impl Collector {
     /// One that is asked on this runtime.
     pub fn new(runtime: Handle) -> Collector {
-        Collector { runtime }
+        Collector {
+            runtime,
+            fails: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells how sending went, when that has changed. Addresses and headers may hold secrets.
+    fn tell(&self, sent: &Result<Response<Bytes>, HttpError>) {
+        let reason = match sent {
+            Ok(answer) if answer.status().is_success() => {
+                self.fails.store(false, Ordering::Relaxed);
+                return;
+            }
+            Ok(answer) => format!("it answered {}", answer.status()),
+            Err(error) => error.to_string(),
+        };
+        if !self.fails.swap(true, Ordering::Relaxed) {
+            tracing::warn!(reason, "the collector takes no traces");
+        }
     }
 }
 
@@ -47,7 +68,15 @@ impl HttpClient for Collector {
         // Who waits has a thread without a runtime.
         let sent = async move { tokio::time::timeout(TIME_MAX, send(request)).await };
         let sent = self.runtime.spawn(sent);
-        Box::pin(async move { sent.await?? })
+        Box::pin(async move {
+            let sent = match sent.await {
+                Ok(Ok(sent)) => sent,
+                Ok(Err(late)) => Err(late.into()),
+                Err(broken) => Err(broken.into()),
+            };
+            self.tell(&sent);
+            sent
+        })
     }
 }
 

@@ -209,15 +209,20 @@ fn names_of(argument: &Argument) -> impl Iterator<Item = &'static str> {
     std::iter::once(argument.name).chain(more.iter().copied())
 }
 
+/// Whether a key of Python's is this name.
+fn is_named(key: &str, name: &str) -> bool {
+    key.replace('_', "-") == name.replace('_', "-")
+}
+
 fn has(kwargs: &Map<String, Value>, argument: &Argument) -> bool {
-    let given = |name: &str| kwargs.keys().any(|key| key.replace('_', "-") == name);
+    let given = |name: &str| kwargs.keys().any(|key| is_named(key, name));
     names_of(argument).any(given)
 }
 
 /// Takes the values of an argument out of those that are given by name.
 fn named(kwargs: &mut Map<String, Value>, argument: &Argument) -> Vec<Value> {
     for name in names_of(argument) {
-        let key = kwargs.keys().find(|key| key.replace('_', "-") == name);
+        let key = kwargs.keys().find(|key| is_named(key, name));
         let Some(key) = key.cloned() else {
             continue;
         };
@@ -356,6 +361,8 @@ mod tests {
         let written = read("files/write", &body).unwrap();
         assert_eq!(words(&written), ["/a"]);
         assert_eq!(written.contents, ["text"]);
+        let body = json!({"kwargs": {"obj_b": "two", "obj_a": "one"}});
+        assert_eq!(words(&read("object/diff", &body).unwrap()), ["one", "two"]);
         let options = &written.call.request.options;
         assert_eq!((options.len(), options.contains_key("create")), (2, true));
     }

@@ -46,6 +46,8 @@ pub struct Caller {
     id: Option<RequestId>,
     parent: Option<Context>,
     waiting: Arc<Waiting>,
+    /// Whether a body came so slowly that it takes nobody's place.
+    pub slow: bool,
 }
 
 impl Caller {
@@ -55,6 +57,7 @@ impl Caller {
             id: request.extensions().get::<RequestId>().cloned(),
             parent: traces::parent(request.headers()),
             waiting: Arc::clone(request.body().waiting()),
+            slow: false,
         }
     }
 }
@@ -73,7 +76,7 @@ pub async fn of(
         terminal: false,
         trailers: false,
         both_names: true,
-        slow: false,
+        slow: caller.slow,
         parent: caller.parent,
         waiting: Some(caller.waiting),
         parts,

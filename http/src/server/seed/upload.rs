@@ -46,13 +46,11 @@ async fn answer(
     let boundary = boundary.ok_or_else(|| {
         Refusal::bad("an upload is a form: multipart/form-data with a part named file")
     })?;
-    let caller = Caller::of(&request);
+    let mut caller = Caller::of(&request);
     let mut query = request.uri().query().unwrap_or_default().to_owned();
-    for (field, option) in FIELDS {
-        query = query.replace(field, option);
-    }
     let mut body = request.into_body();
     let limit = service.limits().body;
+    caller.slow = !body.begin(service.limits().pressed()).await;
     let begun = tokio::time::timeout(limit, begin(&mut body, Form::new(&boundary))).await;
     let late = || Refusal::bad("the first file of the form did not come in time");
     let begun = begun.map_err(|_| late()).and_then(|begun| begun);
@@ -75,9 +73,15 @@ async fn answer(
 
 fn call(query: &str) -> Result<Call, Refusal> {
     let path = format!("{}/add", parse::ROOT_PATH);
-    let query: Vec<&str> = query
+    let named = |pair: &str| {
+        let (name, value) = pair.split_at(pair.find('=').unwrap_or(pair.len()));
+        let field = FIELDS.iter().find(|(field, _)| *field == name);
+        field.map_or_else(|| pair.to_owned(), |(_, option)| format!("{option}{value}"))
+    };
+    let query: Vec<String> = query
         .split('&')
         .filter(|pair| !pair.starts_with("enc"))
+        .map(named)
         .collect();
     parse::parse(&ROOT, &path, &query.join("&"), true).map_err(|refusal| match refusal {
         parse::Refusal::Bad(text) => Refusal::bad(text),
