@@ -72,7 +72,7 @@ pub use gc::{GcEvent, GcReport, PeriodicGc};
 pub use jobs::{Job, JobError, JobProgress, JobState, JobWork, Jobs};
 pub use keys::{
     IdBase, KeyError, KeyFormat, KeyInfo, KeyRenamed, KeyRotated, KeyType, KeyVerified, Keys,
-    PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,
+    OwnIdentity, PrivateKey, format_peer_id, inlined_public_key, parse_peer_id, peer_id_from_bytes,
 };
 pub use mfs::{Mfs, MfsEntry, MfsError, MfsListed, MfsNaming, MfsWrite, path as mfs_path};
 pub use net::{

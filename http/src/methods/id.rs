@@ -2,14 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ipfs_kit_node::{IdBase, Node, PeerIdentity, format_peer_id, parse_peer};
+use ipfs_kit_node::{IdBase, Node, OwnIdentity, PeerIdentity, format_peer_id, parse_peer};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::command::{Argument, Command, Opt, Run};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
-use crate::output::Record;
+use crate::output::{Encoding, Record};
 
 /// How this program calls itself to others.
 pub const AGENT: &str = concat!("ipfs-kit/", env!("CARGO_PKG_VERSION"));
@@ -82,9 +82,9 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     let base: IdBase = base.parse().map_err(Failure::failed)?;
     let asked = invocation.arguments()?;
     let node = invocation.node()?;
-    let own = node.keys().identity()?.peer_id();
+    let own = node.keys().own()?;
     let asked = asked.first().map(|text| parse_peer(text)).transpose()?;
-    let info = match asked.filter(|asked| *asked != own) {
+    let info = match asked.filter(|asked| *asked != own.id) {
         Some(_) if !node.is_online() => {
             return Err(Failure::failed(
                 "'ipfs-kit id' cannot query information on remote peers without a running daemon",
@@ -95,25 +95,40 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
             ..Info::of(invocation.wait(node.peers()?.identity_of(other))?)
         },
         None => Info {
-            id: format_peer_id(&own, base),
-            ..itself(invocation, &node)?
+            id: match base {
+                IdBase::Multihash => own.text.clone(),
+                IdBase::Cid(_) => format_peer_id(&own.id, base),
+            },
+            ..itself(invocation, &node, &own)?
         },
     };
     let format = invocation
         .text("format")
         .filter(|format| !format.is_empty());
-    let text = text(&info, format.as_deref())?;
-    invocation
-        .out
-        .emit(|| info, |out| out.extend_from_slice(&text))?;
+    // One of both is asked for; making the text is most of what this command costs.
+    match invocation.out.encoding() {
+        Encoding::Text => {
+            let text = text(&info, format.as_deref())?;
+            invocation
+                .out
+                .emit(|| info, |out| out.extend_from_slice(&text))?;
+        }
+        _ => invocation.out.emit(|| info, |_| ())?,
+    }
     invocation.close(node)
 }
 
-fn itself(invocation: &Invocation, node: &Node) -> Result<Info, Failure> {
+fn itself(invocation: &Invocation, node: &Node, own: &OwnIdentity) -> Result<Info, Failure> {
     let known = match node.is_online() {
-        true => Info::of(invocation.wait(node.peers()?.id())?),
+        true => {
+            let peers = node.peers()?;
+            Info::of(match peers.id_at_hand() {
+                Some(known) => known,
+                None => invocation.wait(peers.id())?,
+            })
+        }
         false => Info {
-            public_key: STANDARD.encode(node.keys().identity()?.public().encode_protobuf()),
+            public_key: STANDARD.encode(&own.public_key),
             agent_version: AGENT.to_owned(),
             ..Info::default()
         },

@@ -24,6 +24,7 @@ mod private;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -103,7 +104,38 @@ pub struct KeyVerified {
 pub(crate) struct KeysState {
     store: Keystore,
     /// Read from the configuration when first needed; a node in memory makes one up.
-    identity: Mutex<Option<PrivateKey>>,
+    identity: Mutex<Option<Own>>,
+}
+
+/// The node's own key, and what everybody asks of it.
+#[derive(Clone)]
+struct Own {
+    key: PrivateKey,
+    identity: Arc<OwnIdentity>,
+}
+
+impl Own {
+    fn new(key: PrivateKey) -> Self {
+        let (id, public_key) = (key.peer_id(), key.public().encode_protobuf());
+        let text = id.to_base58();
+        let identity = Arc::new(OwnIdentity {
+            id,
+            text,
+            public_key,
+        });
+        Self { key, identity }
+    }
+}
+
+/// Who a node is, from [`Keys::own`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct OwnIdentity {
+    /// Its peer id.
+    pub id: PeerId,
+    /// The id in base58.
+    pub text: String,
+    /// Its public key in libp2p's protobuf form.
+    pub public_key: Vec<u8>,
 }
 
 impl KeysState {
@@ -225,7 +257,7 @@ impl Keys<'_> {
             let identity = crate::repo::encode_identity(&new);
             ConfigFile::load(repo)?.set_identity(&identity.peer_id, &identity.private_key)?;
         }
-        *self.node.keys_state().identity.lock() = Some(new.clone());
+        *self.node.keys_state().identity.lock() = Some(Own::new(new.clone()));
         Ok(KeyRotated {
             old: info(old_name, &old),
             new: info(SELF, &new),
@@ -271,17 +303,28 @@ impl Keys<'_> {
     /// # Errors
     /// [`KeyError::Identity`].
     pub fn identity(&self) -> Result<PrivateKey> {
+        self.with_own(|own| own.key.clone())
+    }
+
+    /// Who the node is; cheap.
+    ///
+    /// # Errors
+    /// [`KeyError::Identity`].
+    pub fn own(&self) -> Result<Arc<OwnIdentity>> {
+        self.with_own(|own| Arc::clone(&own.identity))
+    }
+
+    fn with_own<T>(&self, take: impl FnOnce(&Own) -> T) -> Result<T> {
         let mut known = self.node.keys_state().identity.lock();
-        if let Some(key) = &*known {
-            return Ok(key.clone());
+        if let Some(own) = &*known {
+            return Ok(take(own));
         }
         let key = match self.node.config().text("Identity.PrivKey") {
             Some(text) => read_identity(text)?,
             None if self.node.path().is_none() => PrivateKey::generate(KeyType::Ed25519, None)?,
             None => return Err(KeyError::Identity("it is missing".to_owned()).into()),
         };
-        *known = Some(key.clone());
-        Ok(key)
+        Ok(take(known.insert(Own::new(key))))
     }
 
     /// A key by name (`self` too) or id in any form.

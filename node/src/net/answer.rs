@@ -43,7 +43,11 @@ impl SwarmTask {
                 let _ = reply.send(self.book.list());
             }
             Command::Identity { peer, reply } => {
-                let _ = reply.send(self.identity(peer));
+                let identity = self.identity(peer);
+                if let (None, Ok(own)) = (peer, &identity) {
+                    self.told.set(own);
+                }
+                let _ = reply.send(identity);
             }
             Command::Known { reply } => {
                 let _ = reply.send(self.book.known());

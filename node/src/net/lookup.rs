@@ -388,8 +388,6 @@ impl SwarmTask {
             if peer == local {
                 addresses = self.swarm.listeners().cloned().collect();
             }
-            addresses.sort();
-            addresses.dedup();
             if self.lookups.handle_provider(key, peer, addresses) {
                 self.finish(key);
             }

@@ -49,6 +49,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod told;
 mod traffic;
 mod transport;
 mod tunnel;
@@ -89,6 +90,7 @@ use custom::Custom;
 use settings::Settings;
 use streams::OpenError;
 use task::SwarmTask;
+use told::Told;
 use traffic::Traffic;
 
 /// Commands waiting for the swarm task at most.
@@ -113,6 +115,7 @@ pub(crate) struct Net {
     custom: Option<Arc<Custom>>,
     retrieval: Option<Arc<Retrieval>>,
     traffic: Arc<Traffic>,
+    told: Told,
     tunnels: Arc<tunnel::Registry>,
     follows_names: bool,
     runtime: Handle,
@@ -158,7 +161,7 @@ impl Net {
             task.keep_records(started.sides);
             started.thread
         });
-        let (streams, traffic) = (task.opener(), task.traffic());
+        let (streams, traffic, told) = (task.opener(), task.traffic(), task.told());
         let warnings = task.warnings().to_vec();
         let tunnels = task.tunnels();
         // Nobody else does.
@@ -177,6 +180,7 @@ impl Net {
             custom: custom.map(Arc::new),
             retrieval,
             traffic,
+            told,
             tunnels: Arc::new(tunnels),
             follows_names,
             runtime,

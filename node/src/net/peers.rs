@@ -86,6 +86,12 @@ impl Peers {
             .await?
     }
 
+    /// Who this node is, if that was asked within the last second and nothing is known to have changed since.
+    #[must_use]
+    pub fn id_at_hand(&self) -> Option<PeerIdentity> {
+        self.net.told.get()
+    }
+
     /// What a peer tells about itself; connects to it when it is not connected.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use super::reachability::Tested;
 use super::redial::{BOOTSTRAP, PEERING, Redial};
 use super::relays::Relays;
 use super::settings::Settings;
+use super::told::Told;
 use super::traffic::Traffic;
 use super::{NetError, listen, streams, transport, tunnel};
 
@@ -63,6 +64,7 @@ pub(super) struct SwarmTask {
     pub(super) validators: Validators,
     pub(super) traffic: Arc<Traffic>,
     pub(super) tested: Tested,
+    pub(super) told: Told,
     busy: Arc<Busy>,
     bootstrap: Redial,
     relays: Relays,
@@ -115,6 +117,7 @@ impl SwarmTask {
             lookups: Ops::default(),
             topics: Topics::default(),
             tested: Tested::default(),
+            told: Told::default(),
             validators,
             traffic,
             busy: Arc::default(),
@@ -162,6 +165,11 @@ impl SwarmTask {
         Arc::clone(&self.traffic)
     }
 
+    /// What the node last said of itself.
+    pub fn told(&self) -> Told {
+        self.told.clone()
+    }
+
     /// No tunnels yet; their peers will be the last to be trimmed.
     pub fn tunnels(&self) -> tunnel::Registry {
         let own = super::protocols::of(&self.settings, true);
@@ -189,6 +197,7 @@ impl SwarmTask {
                 _ = tick.tick() => self.handle_tick(Instant::now()),
             }
         };
+        self.told.forget();
         self.flush_records();
         self.goodbye().await;
         if let Some(reply) = stopped {
@@ -215,6 +224,9 @@ impl SwarmTask {
     fn handle_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         let now = Instant::now();
         match event {
+            SwarmEvent::ExternalAddrConfirmed { .. } | SwarmEvent::ExternalAddrExpired { .. } => {
+                self.told.forget();
+            }
             SwarmEvent::Behaviour(event) => self.handle_behaviour(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -291,6 +303,7 @@ impl SwarmTask {
     }
 
     fn handle_tick(&mut self, now: Instant) {
+        self.told.forget();
         self.traffic.tick(now);
         for (peer, addresses) in self.peering.poll_due(now) {
             self.dial_quietly(peer, addresses);
@@ -367,6 +380,7 @@ impl SwarmTask {
 
     /// Hands the swarm the addresses to tell, where they are not simply those listened on.
     fn announce(&mut self) {
+        self.told.forget();
         let plain = self.settings.announce.is_empty() && self.settings.no_announce.is_empty();
         let wanted = if plain {
             self.settings.append_announce.clone()

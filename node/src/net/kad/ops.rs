@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::Validators;
 use crate::net::NetError;
 use crate::net::command::Reply;
+use crate::net::peers::split_peer;
 use crate::net::routing::{PeerAddresses, Provider};
 
 /// Lookups under way at most.
@@ -108,8 +109,8 @@ impl Ops {
         // A receiver that does not take them has enough for now.
         let taken = found
             .try_send(Provider {
+                addresses: plain(&peer, addresses),
                 peer,
-                addresses,
                 near: false,
             })
             .is_ok();
@@ -122,6 +123,7 @@ impl Ops {
             return;
         };
         for (peer, addresses) in peers {
+            let addresses = plain(&peer, addresses);
             if matches!(op.started, Started::Peer(wanted, _) if wanted == peer) {
                 op.gathered.addresses.extend(addresses.iter().cloned());
             }
@@ -200,6 +202,21 @@ impl Ops {
     }
 }
 
+/// Addresses of a peer, each once and without the `/p2p/ID` that some peers' answers have at the end. One with another id
+/// there is somebody else's.
+fn plain(peer: &PeerId, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    let mut plain: Vec<Multiaddr> = addresses
+        .iter()
+        .filter_map(|address| match split_peer(address) {
+            (_, Some(other)) if other != *peer => None,
+            (address, _) => Some(address),
+        })
+        .collect();
+    plain.sort();
+    plain.dedup();
+    plain
+}
+
 /// A reply that cannot be delivered belongs to a caller that gave up.
 fn finish(op: Op) {
     let gathered = op.gathered;
@@ -248,3 +265,23 @@ fn finish(op: Op) {
 
 /// How a lookup without any record ends.
 pub const NOT_FOUND: &str = "not found";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_once_and_without_the_peer() {
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        let at = |text: String| -> Multiaddr { text.parse().unwrap() };
+        let direct = at("/ip4/192.0.2.1/tcp/4001".to_owned());
+        let relayed = format!("/ip4/192.0.2.2/tcp/4001/p2p/{other}/p2p-circuit");
+        let told = vec![
+            at(format!("{direct}/p2p/{peer}")),
+            at(format!("{relayed}/p2p/{peer}")),
+            direct.clone(),
+            at(format!("/ip4/192.0.2.3/tcp/4001/p2p/{other}")),
+        ];
+        assert_eq!(plain(&peer, told), [direct, at(relayed)]);
+    }
+}
