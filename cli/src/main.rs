@@ -4,6 +4,8 @@
 //! ([`settings`]), to the command's function, which runs here ([`host`]) or in a daemon ([`attach`]), and
 //! to an exit status ([`exit`]).
 
+#[cfg(feature = "mimalloc")]
+mod allocator;
 mod attach;
 mod commands;
 mod exit;
@@ -31,12 +33,9 @@ use crate::host::Local;
 use crate::parse::Parsed;
 use crate::settings::{GLOBALS, Settings};
 
-/// glibc's allocator takes locks between threads and an eighth of a small call's time.
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
+    #[cfg(feature = "mimalloc")]
+    allocator::give_back_at_once();
     let code = match run() {
         Ok(()) => EXIT_OK,
         Err(failure) => exit::code(&failure),

@@ -65,8 +65,12 @@ fn describe(node: &Node, entry: DirectoryEntry, options: &LsOptions) -> Result<L
 
 /// See [`super::Files::stat`].
 pub fn stat(node: &Node, path: &str) -> Result<FileStat> {
-    let cid = node.resolve(path)?;
-    let stat = NodeStat::of(&cid, node.block(&cid)?)?;
+    stat_of(node, &node.resolve(path)?)
+}
+
+/// See [`super::Files::stat_of`].
+pub fn stat_of(node: &Node, cid: &Cid) -> Result<FileStat> {
+    let stat = NodeStat::of(cid, node.block(cid)?)?;
     Ok(FileStat {
         kind: kind(&stat),
         size: stat.size,
@@ -75,7 +79,7 @@ pub fn stat(node: &Node, path: &str) -> Result<FileStat> {
         target: stat.target.as_ref().map(|target| target.to_vec()),
         mode: stat.attributes.mode,
         mtime: stat.attributes.mtime.map(|time| (time.seconds, time.nanos)),
-        cid,
+        cid: cid.clone(),
     })
 }
 

@@ -129,6 +129,11 @@ impl Files<'_> {
         list::stat(self.node, path)
     }
 
+    /// [`Files::stat`] of a node whose CID is known.
+    pub fn stat_of(&self, cid: &Cid) -> Result<FileStat> {
+        list::stat_of(self.node, cid)
+    }
+
     /// Writes what a path leads to below or at `target` on the local disk; nothing is ever written outside it.
     /// `emit` gets the content bytes written so far.
     pub fn get(&self, path: &str, target: &Path, emit: Emit<'_, u64>) -> Result<()> {

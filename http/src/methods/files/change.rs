@@ -188,7 +188,7 @@ fn check_source(node: &Node, cid: &Cid) -> Result<(), Failure> {
     const INVALID: &str = "cp: source must be a valid UnixFS (dag-pb or raw codec)";
     match cid.codec() {
         codec::RAW => Ok(()),
-        codec::DAG_PB => match node.files().stat(&cid.to_string()) {
+        codec::DAG_PB => match node.files().stat_of(cid) {
             Ok(_) => Ok(()),
             Err(error @ (Error::Read(_) | Error::Codec(_))) => {
                 Err(Failure::failed(format_args!("{INVALID}: {error}")))

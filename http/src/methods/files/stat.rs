@@ -86,7 +86,7 @@ fn stat(invocation: &mut Invocation) -> Result<(), Failure> {
     let place = Place::parse(&invocation.argument()?)?;
     let node = invocation.node()?;
     let cid = place.cid(&node)?;
-    let stat = node.files().stat(&cid.to_string())?;
+    let stat = node.files().stat_of(&cid)?;
     let locality = match invocation.flag("with-local") {
         true => Some(node.mfs().locality(&cid)?),
         false => None,
