@@ -3,13 +3,18 @@
 
 use crate::daemon::Daemon;
 use anyhow::{Context, Result, bail, ensure};
+use memchr::memmem;
+use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
-use std::io::{ErrorKind, Read, Write};
+use rustix::io::Errno;
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Answers are some kilobytes.
 const MAX_ANSWER: usize = 1 << 20;
+/// Room for what is read at once.
+const PIECE: usize = 16 << 10;
 /// How long nothing at all may come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,11 +49,7 @@ pub fn ask(daemon: &Daemon, call: &str, connections: usize, span: Duration) -> R
     let mut events = Vec::with_capacity(connections);
     while start.elapsed() < span {
         let patience = rustix::event::Timespec::try_from(PATIENCE)?;
-        epoll::wait(
-            &poll,
-            rustix::buffer::spare_capacity(&mut events),
-            Some(&patience),
-        )?;
+        epoll::wait(&poll, spare_capacity(&mut events), Some(&patience))?;
         ensure!(!events.is_empty(), "nothing was answered");
         for event in events.drain(..) {
             let asker = usize::try_from(event.data.u64())?;
@@ -83,7 +84,7 @@ impl Asker {
         stream.set_nonblocking(true)?;
         Ok(Asker {
             stream,
-            answer: Vec::with_capacity(16 << 10),
+            answer: Vec::with_capacity(PIECE),
             asked: Instant::now(),
         })
     }
@@ -97,11 +98,11 @@ impl Asker {
 
     /// Takes what has come; how long the answer took, once it is whole.
     fn receive(&mut self) -> Result<Option<Duration>> {
-        let mut piece = [0; 16 << 10];
-        match self.stream.read(&mut piece) {
+        self.answer.reserve(PIECE);
+        match rustix::io::read(&self.stream, spare_capacity(&mut self.answer)) {
             Ok(0) => bail!("the daemon closed a connection"),
-            Ok(length) => self.answer.extend_from_slice(&piece[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::AGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
         ensure!(self.answer.len() < MAX_ANSWER, "the answer has no end");
@@ -111,14 +112,16 @@ impl Asker {
 
 /// Whether all of an answer is there; an error if it is not 200.
 fn is_whole(answer: &[u8]) -> Result<bool> {
-    let Some(head) = find(answer, b"\r\n\r\n") else {
+    let Some(head) = memmem::find(answer, b"\r\n\r\n") else {
         return Ok(false);
     };
     let (head, body) = answer.split_at(head + 4);
     if !head.starts_with(b"HTTP/1.1 200") {
         bail!("{}", String::from_utf8_lossy(answer));
     }
-    for line in head.split(|byte| *byte == b'\n') {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', head) {
+        let line = &head[std::mem::replace(&mut start, end + 1)..end];
         let Some(value) = value(line, b"content-length: ") else {
             continue;
         };
@@ -131,7 +134,7 @@ fn is_whole(answer: &[u8]) -> Result<bool> {
 /// Whether a chunked body has ended.
 fn ends(mut body: &[u8]) -> Result<bool> {
     loop {
-        let Some(line) = find(body, b"\r\n") else {
+        let Some(line) = memmem::find(body, b"\r\n") else {
             return Ok(false);
         };
         let length = std::str::from_utf8(&body[..line])?;
@@ -152,10 +155,6 @@ fn ends(mut body: &[u8]) -> Result<bool> {
 fn value<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
     let (start, rest) = line.split_at_checked(name.len())?;
     start.eq_ignore_ascii_case(name).then_some(rest)
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
 }
 
 #[cfg(test)]
