@@ -28,6 +28,7 @@ mod cli {
     mod pins;
     mod read;
     mod repo;
+    mod schemas;
     mod serve;
     mod settings;
     mod stop;

@@ -36,7 +36,8 @@ const MAX_ARGUMENT: u64 = 1 << 20;
 
 impl Invocation {
     /// Puts the parts together.
-    pub fn new(request: Request, host: Box<dyn Host>, out: Output) -> Invocation {
+    pub fn new(request: Request, host: Box<dyn Host>, mut out: Output) -> Invocation {
+        out.expect(request.command().records);
         Invocation { request, host, out }
     }
 

@@ -1,10 +1,12 @@
 //! The methods as an OpenAPI 3.1 document.
 
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::Method;
 use super::listing::default_of;
-use crate::command::{Argument, Kind, Opt, Reply};
+use crate::command::{Argument, Command, Kind, Opt, Reply};
 use crate::methods::version::VERSION;
 use crate::server::GLOBALS;
 
@@ -13,13 +15,26 @@ const ABOUT: &str = "The RPC of Kubo, as this node serves it. Arguments are give
     repeated; options as query parameters; files as the parts of a `multipart/form-data` body. \
     Every call is a POST.";
 
+/// What makes schemas of records: those that have a name lie among the document's own.
+fn generator() -> SchemaGenerator {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    settings.for_serialize().into_generator()
+}
+
 /// The document.
 pub fn openapi() -> Value {
     let methods = Method::all();
+    let mut generator = generator();
     let mut paths: Map<String, Value> = Map::new();
     for method in &methods {
-        paths.insert(method.path(), json!({"post": operation(method)}));
+        let operation = operation(method, &mut generator);
+        paths.insert(method.path(), json!({"post": operation}));
     }
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert("Error".to_owned(), error_schema());
     json!({
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
@@ -37,7 +52,7 @@ pub fn openapi() -> Value {
         "components": {
             "parameters": GLOBALS.iter().map(|option| (global_name(option), query(option))).collect::<Map<_, _>>(),
             "responses": responses(),
-            "schemas": schemas(),
+            "schemas": schemas,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic"},
@@ -58,7 +73,7 @@ fn tags(methods: &[Method]) -> Value {
     names.iter().map(tag).collect()
 }
 
-fn operation(method: &Method) -> Value {
+fn operation(method: &Method, generator: &mut SchemaGenerator) -> Value {
     let command = method.command;
     let own = command
         .options
@@ -92,7 +107,7 @@ fn operation(method: &Method) -> Value {
     operation.insert(
         "responses".to_owned(),
         json!({
-            "200": success(command.reply),
+            "200": success(command, generator),
             "400": {"$ref": "#/components/responses/BadRequest"},
             "403": {"$ref": "#/components/responses/Forbidden"},
             "429": {"$ref": "#/components/responses/TooMany"},
@@ -187,29 +202,47 @@ fn body(argument: &Argument) -> Value {
     })
 }
 
-fn success(reply: Reply) -> Value {
+/// The schema of one record of a method.
+fn record(command: &Command, generator: &mut SchemaGenerator) -> Value {
+    let shapes = command.records.iter();
+    let mut shapes: Vec<Value> = shapes
+        .map(|shape| shape.schema(generator).to_value())
+        .collect();
+    match shapes.len() {
+        0 => json!({}),
+        1 => shapes.remove(0),
+        _ => json!({ "anyOf": shapes }),
+    }
+}
+
+fn success(command: &Command, generator: &mut SchemaGenerator) -> Value {
     let header = |about: &str| json!({"description": about, "schema": {"const": "1"}});
-    match reply {
-        Reply::One => json!({
-            "description": "One record; nothing where there is nothing to report.",
-            "content": {"application/json": {"schema": {}}},
-        }),
-        Reply::Many => json!({
-            "description": "Records, one JSON document a line, as they come.",
-            "headers": {"X-Chunked-Output": header("The result is a stream of records.")},
-            "content": {"application/json": {"schema": {}}},
-        }),
-        Reply::ManyIf(flag) => json!({
-            "description": format!("One record; with {flag} records, one JSON document a line, as they come."),
-            "headers": {"X-Chunked-Output": header("The result is a stream of records.")},
-            "content": {"application/json": {"schema": {}}},
-        }),
-        Reply::Bytes(media_type) => json!({
+    if let Reply::Bytes(media_type) = command.reply {
+        return json!({
             "description": "The bytes.",
             "headers": {"X-Stream-Output": header("The result is a stream of bytes.")},
             "content": {media_type: {}},
-        }),
+        });
     }
+    if command.records.is_empty() {
+        return json!({"description": "Done; there is nothing to report."});
+    }
+    let record = record(command, generator);
+    let content = json!({"application/json": {"schema": record}});
+    let about = match command.reply {
+        Reply::Many => {
+            "Records, one JSON document a line, as they come. The schema is that of one.".to_owned()
+        }
+        Reply::ManyIf(flag) => format!(
+            "One record; with {flag} records, one JSON document a line, as they come. The schema is that of one."
+        ),
+        _ => return json!({"description": "One record.", "content": content}),
+    };
+    json!({
+        "description": about,
+        "headers": {"X-Chunked-Output": header("The result is a stream of records.")},
+        "content": content,
+    })
 }
 
 fn responses() -> Value {
@@ -231,8 +264,8 @@ fn responses() -> Value {
     })
 }
 
-fn schemas() -> Value {
-    json!({"Error": {
+fn error_schema() -> Value {
+    json!({
         "type": "object",
         "required": ["Message", "Code", "Type"],
         "properties": {
@@ -245,7 +278,7 @@ fn schemas() -> Value {
             },
             "Type": {"const": "error"},
         },
-    }})
+    })
 }
 
 #[cfg(test)]
@@ -281,6 +314,26 @@ mod tests {
         );
         let add = &paths["/api/v0/add"]["post"];
         assert_eq!(add["requestBody"]["required"], true);
+    }
+
+    #[test]
+    fn every_record_has_a_schema_of_its_own_name() {
+        let document = openapi();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for name in schemas.keys() {
+            // The generator numbers what has one name: such a name moves when a method comes.
+            let numbered = name.ends_with(|c: char| c.is_ascii_digit());
+            assert!(!numbered, "{name}: give the type another schemars(rename)");
+        }
+        for method in Method::all() {
+            let content = &document["paths"][method.path()]["post"]["responses"]["200"]["content"];
+            let schema = &content["application/json"]["schema"];
+            let silent = method.command.records.is_empty();
+            assert_eq!(schema.is_object(), !silent, "{}", method.path());
+        }
+        let added = &schemas["Added"];
+        assert_eq!(added["properties"]["Hash"]["type"], "string");
+        assert_eq!(added["required"], json!(["Name"]));
     }
 
     #[test]

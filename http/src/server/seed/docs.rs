@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::json_response;
 use crate::documents::{self, Method};
+use crate::output::add_both_names;
 use crate::server::answers::not_found;
 use crate::server::body::RequestBody;
 use crate::server::reply::ReplyBody;
@@ -162,6 +163,7 @@ pub fn document() -> Value {
             paths.insert(path.to_owned(), item);
         }
     }
+    name_twice(&mut document);
     document["components"]["schemas"]["Result"] = json!({
         "type": "object",
         "required": ["success", "operation", "timestamp"],
@@ -185,6 +187,25 @@ pub fn document() -> Value {
         },
     });
     document
+}
+
+/// What a record has by two names at this port is told by both.
+fn name_twice(document: &mut Value) {
+    let paths = document["paths"].as_object();
+    let operations = paths.into_iter().flatten().map(|(_, item)| &item["post"]);
+    let mut records: Vec<String> = Vec::new();
+    for operation in operations {
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let several = schema["anyOf"].as_array().into_iter().flatten();
+        let references = several.chain([schema]);
+        records.extend(references.filter_map(|schema| schema["$ref"].as_str().map(str::to_owned)));
+    }
+    for record in records {
+        let record = document.pointer_mut(record.trim_start_matches('#'));
+        if let Some(properties) = record.and_then(|record| record.get_mut("properties")) {
+            add_both_names(properties);
+        }
+    }
 }
 
 const ABOUT: &str = "The RPC of Kubo below /api/v0, whose reading methods are answered to GET too, and the routes \
