@@ -32,6 +32,7 @@ mod cli {
     mod serve;
     mod settings;
     mod stop;
+    mod strict;
     mod swarm;
     mod traces;
 }

@@ -25,8 +25,10 @@ mod route;
 mod running;
 mod seed;
 mod service;
+mod strict;
 mod tls;
 mod upload;
+mod version;
 mod waiting;
 
 use std::net::IpAddr;
@@ -42,9 +44,10 @@ pub use call::TERMINAL;
 pub use guard::authorization;
 pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
-pub use parse::{GLOBALS, ROOT_PATH};
+pub use parse::GLOBALS;
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use tls::certificates;
+pub use version::{API_VERSION, ApiVersion, ROOT_PATH, STRICT_PATH};
 
 use crate::observed::Observed;
 use crowd::Crowd;

@@ -174,6 +174,9 @@ fn get(invocation: &mut Invocation) -> Result<(), Failure> {
     let codec = invocation.text("output-codec").unwrap_or_default();
     let node = invocation.node()?;
     let data = node.dag().get(&path, &codec)?;
+    if matches!(codec.as_str(), "dag-json" | "json") {
+        invocation.out.set_media_type("application/json");
+    }
     invocation.out.write_all(&data)?;
     if invocation.out.is_terminal() {
         invocation.out.write_all(b"\n")?;

@@ -20,6 +20,7 @@ use super::request_id::{CORRELATION_ID, REQUEST_ID, RequestId};
 use super::route::{self, Route, Serve};
 use super::running::Registry;
 use super::seed;
+use super::version::{API_VERSION, ApiVersion};
 use crate::methods::id;
 use crate::observed::{Asked, Observed, UNKNOWN};
 
@@ -128,7 +129,12 @@ impl Service {
             .filter(|_| !preflight)
             .cloned();
         let method = request.method().clone();
-        let kit = door.face == Face::Seed && !request.uri().path().starts_with("/api/v0/");
+        let version = ApiVersion::of(request.uri().path());
+        let kit = match version {
+            Some(ApiVersion::V0) => false,
+            Some(ApiVersion::V1) => true,
+            None => door.face == Face::Seed,
+        };
         let mut response = self.judge(request, door).await;
         if kit {
             response = seed::shape(response);
@@ -143,6 +149,9 @@ impl Service {
         }
         headers.insert(SERVER, HeaderValue::from_static(id::AGENT));
         headers.insert(REQUEST_ID, id.header());
+        if let Some(version) = version {
+            headers.insert(API_VERSION, version.header());
+        }
         if door.face == Face::Seed {
             headers.insert(CORRELATION_ID, id.header());
         }

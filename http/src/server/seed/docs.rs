@@ -17,10 +17,10 @@ use crate::documents::{self, Method};
 use crate::output::add_both_names;
 use crate::server::answers::not_found;
 use crate::server::body::RequestBody;
+use crate::server::reads;
 use crate::server::reply::ReplyBody;
 use crate::server::route::Answer;
 use crate::server::service::Service;
-use crate::server::{ROOT_PATH, reads};
 
 /// Where the page is, and the files that it is made of.
 pub const DOCS: &str = "/docs";
@@ -148,12 +148,10 @@ pub fn document() -> Value {
         .map(|method| method.words.join("/"))
         .collect();
     if let Some(paths) = document["paths"].as_object_mut() {
-        for (path, item) in paths.iter_mut().filter(|(path, _)| reads::is_read(path)) {
+        for (_, item) in paths.iter_mut().filter(|(path, _)| reads::is_read(path)) {
             let mut get = item["post"].clone();
-            get["operationId"] = json!(format!(
-                "get_{}",
-                &path[ROOT_PATH.len() + 1..].replace('/', "_")
-            ));
+            let id = get["operationId"].as_str().unwrap_or_default();
+            get["operationId"] = json!(format!("get_{id}"));
             if let Some(fields) = get.as_object_mut() {
                 fields.shift_remove("requestBody");
             }
@@ -174,17 +172,6 @@ pub fn document() -> Value {
         },
         "description": "And the fields of the record; `items` and `count` where there may be many; `data` and \
             `encoding` for bytes.",
-    });
-    document["components"]["schemas"]["Refusal"] = json!({
-        "type": "object",
-        "required": ["success", "error", "error_type", "status_code"],
-        "properties": {
-            "success": {"const": false},
-            "error": {"type": "string"},
-            "error_type": {"type": "string"},
-            "status_code": {"type": "integer"},
-            "recoverable": {"type": "boolean"},
-        },
     });
     document
 }
@@ -208,8 +195,8 @@ fn name_twice(document: &mut Value) {
     }
 }
 
-const ABOUT: &str = "The RPC of Kubo below /api/v0, whose reading methods are answered to GET too, and the routes \
-    of the Python kit: any method as POST /api/METHOD with its arguments in JSON, uploads, downloads.";
+const ABOUT: &str = "The RPC of Kubo below /api/v0, the same always in JSON below /api/v1, reading methods by GET \
+    too, and the routes of the Python kit: any method as POST /api/METHOD with its arguments in JSON, uploads, downloads.";
 
 /// The routes of the kit.
 fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
@@ -242,10 +229,7 @@ fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
 }
 
 fn refused() -> Value {
-    json!({
-        "description": "Refused or failed; the status is also in the body.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
-    })
+    json!({"$ref": "#/components/responses/Refused"})
 }
 
 fn done(about: &str) -> Value {
