@@ -27,6 +27,7 @@ mod cli {
     mod observe;
     mod pins;
     mod read;
+    mod reload;
     mod repo;
     mod schemas;
     mod serve;
