@@ -27,10 +27,13 @@ mod cli {
     mod observe;
     mod pins;
     mod read;
+    mod reload;
     mod repo;
+    mod schemas;
     mod serve;
     mod settings;
     mod stop;
+    mod strict;
     mod swarm;
     mod traces;
 }

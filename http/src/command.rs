@@ -4,8 +4,13 @@
 //! the shell completions. A new command is one file under `commands/` and one line in its parent's
 //! list of subcommands.
 
+use std::any::TypeId;
+
+use schemars::{Schema, SchemaGenerator};
+
 use crate::failure::Failure;
 use crate::invocation::Invocation;
+use crate::output::Record;
 
 /// One command or group of commands.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub struct Command {
     pub subcommands: &'static [&'static Command],
     /// What its result looks like in a response.
     pub reply: Reply,
+    /// The records that it may consist of, for the documents; a debug build holds the command to them.
+    pub records: &'static [Shape],
     /// Whether it only reads, and mostly what is in memory: the server then tries it where the request came in, without a
     /// thread.
     pub brief: bool,
@@ -68,6 +75,39 @@ pub enum Reply {
     Bytes(&'static str),
 }
 
+/// What a record looks like: its JSON schema, made from the type that is written.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    id: TypeId,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Shape {
+    /// The shape of records of a type.
+    pub const fn of<R: Record>() -> Shape {
+        Shape {
+            id: TypeId::of::<R>(),
+            schema: |generator| generator.subschema_for::<R>(),
+        }
+    }
+
+    /// Whether records of this type have it.
+    pub fn is<R: Record>(&self) -> bool {
+        self.id == TypeId::of::<R>()
+    }
+
+    /// Its schema: a reference to one that is kept by `generator`, or what is too simple to have a name.
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
+    }
+}
+
+impl std::fmt::Debug for Shape {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Shape").finish_non_exhaustive()
+    }
+}
+
 impl Command {
     /// A command without arguments, options or subcommands, to be completed with `..`.
     pub const EMPTY: Command = Command {
@@ -78,6 +118,7 @@ impl Command {
         options: &[],
         subcommands: &[],
         reply: Reply::One,
+        records: &[],
         brief: false,
         run: None,
     };

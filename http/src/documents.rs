@@ -11,7 +11,7 @@ pub use reference::reference;
 
 use crate::command::{Argument, Command, Source};
 use crate::methods::ROOT;
-use crate::server::ROOT_PATH;
+use crate::server::{ApiVersion, ROOT_PATH};
 
 /// A method that can be called.
 #[derive(Debug, Clone)]
@@ -49,6 +49,11 @@ impl Method {
     /// Where it is called.
     pub fn path(&self) -> String {
         format!("{ROOT_PATH}/{}", self.words.join("/"))
+    }
+
+    /// Where it is called in a version of the API.
+    pub fn path_in(&self, version: ApiVersion) -> String {
+        format!("{}/{}", version.root(), self.words.join("/"))
     }
 
     /// Arguments that are given as `arg`.

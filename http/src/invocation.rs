@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipfs_kit_node::{AddOptions, NetError, Node};
+use ipfs_kit_node::{AddOptions, MfsError, NetError, Node};
 use tokio::runtime::Handle;
 
 use crate::cid_style::CidStyle;
@@ -36,7 +36,8 @@ const MAX_ARGUMENT: u64 = 1 << 20;
 
 impl Invocation {
     /// Puts the parts together.
-    pub fn new(request: Request, host: Box<dyn Host>, out: Output) -> Invocation {
+    pub fn new(request: Request, host: Box<dyn Host>, mut out: Output) -> Invocation {
+        out.expect(request.command().records);
         Invocation { request, host, out }
     }
 
@@ -409,7 +410,10 @@ impl From<ipfs_kit_node::Error> for Failure {
         match error {
             ipfs_kit_node::Error::Net(error) => error.into(),
             late @ ipfs_kit_node::Error::NotFetched { .. } => Failure::Late(late.to_string()),
-            missing @ ipfs_kit_node::Error::NotFound(_) => Failure::Missing(missing.to_string()),
+            missing @ (ipfs_kit_node::Error::NotFound(_)
+            | ipfs_kit_node::Error::Mfs(MfsError::NotFound)) => {
+                Failure::Missing(missing.to_string())
+            }
             error => Failure::failed(error),
         }
     }

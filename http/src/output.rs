@@ -8,8 +8,10 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::command::Shape;
 use crate::failure::Failure;
 
 mod both_names;
@@ -17,6 +19,7 @@ mod json;
 mod table;
 pub mod xml;
 
+pub use both_names::add as add_both_names;
 pub use json::{go_json, go_json_pretty};
 pub use table::push_columns;
 
@@ -51,7 +54,7 @@ impl Encoding {
 }
 
 /// Something a command reports.
-pub trait Record: Serialize {
+pub trait Record: Serialize + JsonSchema + 'static {
     /// Name of its XML element: the name of Kubo's type.
     const NAME: &'static str;
 }
@@ -115,6 +118,7 @@ pub struct Output {
     documents: u64,
     table: table::Table,
     both_names: bool,
+    records: Option<&'static [Shape]>,
 }
 
 /// Bytes that collect before a write.
@@ -135,6 +139,7 @@ impl Output {
             documents: 0,
             table: table::Table::default(),
             both_names: false,
+            records: None,
         }
     }
 
@@ -142,6 +147,21 @@ impl Output {
     pub fn with_both_names(mut self, both_names: bool) -> Output {
         self.both_names = both_names;
         self
+    }
+
+    /// Says which records there will be. A debug build ends where a command emits others, so that the documents, which
+    /// are made from the same table, tell the truth.
+    pub fn expect(&mut self, records: &'static [Shape]) {
+        self.records = Some(records);
+    }
+
+    fn check<R: Record>(&self) {
+        debug_assert!(
+            self.records
+                .is_none_or(|records| records.iter().any(Shape::is::<R>)),
+            "{} is not among the records of its command",
+            std::any::type_name::<R>()
+        );
     }
 
     /// How records are written.
@@ -197,6 +217,7 @@ impl Output {
         record: impl FnOnce() -> R,
         text: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Failure> {
+        self.check::<R>();
         self.begin(Content::Records(self.encoding));
         match self.encoding {
             Encoding::Text => text(&mut self.buffer),
@@ -235,8 +256,9 @@ impl Output {
     }
 
     /// Writes one record that is a list, entry by entry: `{"head":[…]}` in JSON, where it need not be held whole. `None`
-    /// when the list must come as one record.
-    pub fn list(&mut self, head: &'static str) -> Option<ListWriter<'_>> {
+    /// when the list must come as one record `R`.
+    pub fn list<R: Record>(&mut self, head: &'static str) -> Option<ListWriter<'_>> {
+        self.check::<R>();
         if self.encoding != Encoding::Json {
             return None;
         }

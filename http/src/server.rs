@@ -19,14 +19,17 @@ mod listener;
 mod pages;
 mod parse;
 mod reads;
+mod reload;
 mod reply;
 mod request_id;
 mod route;
 mod running;
 mod seed;
 mod service;
+mod strict;
 mod tls;
 mod upload;
+mod version;
 mod waiting;
 
 use std::net::IpAddr;
@@ -42,9 +45,11 @@ pub use call::TERMINAL;
 pub use guard::authorization;
 pub use limits::Limits;
 pub use listener::{BindError, Connection, Endpoint, Listener, connect_unix};
-pub use parse::{GLOBALS, ROOT_PATH};
+pub use parse::GLOBALS;
+pub use reload::{RELOADED, ReloadError, Reloader};
 pub use reply::{NEGATIVE, NOTES, STREAM_ERROR};
 pub use tls::certificates;
+pub use version::{API_VERSION, ApiVersion, ROOT_PATH, STRICT_PATH};
 
 use crate::observed::Observed;
 use crowd::Crowd;
@@ -63,6 +68,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Server {
     listeners: Vec<(Listener, Face)>,
     service: Service,
+    /// Names in the addresses that it was told to listen at.
+    names: Vec<String>,
     stop: watch::Sender<bool>,
 }
 
@@ -106,7 +113,8 @@ impl Server {
             .map(|address| (address.as_str(), Face::Rpc));
         let wanted = wanted.chain(seed.map(|address| (address, Face::Seed)));
         let names = wanted.clone().filter_map(|(address, _)| name_in(address));
-        let policy = Policy::of(node.config()).with_hosts(names);
+        let names: Vec<String> = names.collect();
+        let policy = Policy::of(node.config()).with_hosts(names.iter().cloned());
         let tokens = node.tokens().list();
         let tokens = tokens.map_err(|error| BindError::Tokens(error.to_string()))?;
         let forced = node.config().flag("API.AllowUnguarded") == Some(true);
@@ -127,6 +135,7 @@ impl Server {
         Ok(Server {
             listeners,
             service,
+            names,
             stop,
         })
     }
@@ -153,6 +162,15 @@ impl Server {
         Arc::clone(self.service.observed())
     }
 
+    /// What takes up another configuration while it runs.
+    pub fn reloader(&self) -> Reloader {
+        let public = self
+            .listeners
+            .iter()
+            .any(|(listener, _)| listener.is_public());
+        Reloader::new(self.service.clone(), self.names.clone(), public)
+    }
+
     /// What stops it.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
@@ -160,7 +178,7 @@ impl Server {
 
     /// Serves until it is stopped, then lets running requests end, within limits.
     pub async fn run(self) {
-        let crowd = Crowd::new(self.service.limits());
+        let crowd = Crowd::new(&self.service.limits());
         let mut tasks = JoinSet::new();
         for (listener, face) in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.subscribe());
@@ -194,11 +212,11 @@ fn name_in(address: &str) -> Option<String> {
 
 /// Ends commands whose clients are too slow, again and again.
 async fn stop_slow(service: Service, mut stop: watch::Receiver<bool>) {
-    let limits = *service.limits();
-    let mut ticks = tokio::time::interval(limits.pressed().max(Duration::from_millis(10)));
+    let often = service.limits().pressed().max(Duration::from_millis(10));
+    let mut ticks = tokio::time::interval(often);
     loop {
         tokio::select! {
-            _ = ticks.tick() => service.running().stop_slow(&limits),
+            _ = ticks.tick() => service.running().stop_slow(&service.limits()),
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }

@@ -92,11 +92,7 @@ impl NodeBuilder {
             let shared = Shared::new(None, config, store, Database::in_memory(), names, None);
             return Ok(Node::new(shared, self.cancel));
         }
-        let path = match (&self.repo, self.layers.environment) {
-            (Some(path), _) => path.clone(),
-            (None, true) => repo::locate(None)?,
-            (None, false) => repo::default_path()?,
-        };
+        let path = self.place()?;
         repo::check_version(&path)?;
         let lock = RepoLock::take(&path, self.patience()?)?;
         let config = Config::merged(ConfigFile::load(&path)?.document(), &self.layers)?;
@@ -107,6 +103,36 @@ impl NodeBuilder {
             Shared::new(Some(path), config, store, database, names, Some(lock)),
             self.cancel,
         ))
+    }
+
+    fn place(&self) -> Result<PathBuf> {
+        Ok(match (&self.repo, self.layers.environment) {
+            (Some(path), _) => path.clone(),
+            (None, true) => repo::locate(None)?,
+            (None, false) => repo::default_path()?,
+        })
+    }
+
+    /// The configuration that a node opened now would have; the repo may be open elsewhere.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for a configuration that cannot be used.
+    pub fn config(&self) -> Result<Config> {
+        if self.in_memory {
+            return Ok(Config::merged(&json!({}), &self.layers)?);
+        }
+        let file = ConfigFile::load(&self.place()?)?;
+        Ok(Config::merged(file.document(), &self.layers)?)
+    }
+
+    /// The files that [`NodeBuilder::config`] reads. They need not be there.
+    ///
+    /// # Errors
+    /// [`crate::Error::Repo`] when no place for a repo is known.
+    pub fn config_files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = vec![self.place()?.join("config")];
+        files.extend(self.layers.file());
+        Ok(files)
     }
 
     fn names(&self, config: &Config) -> Result<NamesState> {

@@ -3,6 +3,7 @@
 mod background;
 mod flags;
 pub mod logging;
+pub mod reload;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,6 +27,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::background::Background;
+use self::reload::Watch;
 use crate::exit::EXIT_SIGNAL;
 use crate::host::Local;
 use crate::terminal::note;
@@ -76,6 +78,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
         rpc: addresses(node.config()),
         seed: None,
         threads: IO_THREADS,
+        reload: None,
     };
     introduce(invocation, &node)?;
     serve(
@@ -95,6 +98,8 @@ pub struct Doors {
     pub seed: Option<String>,
     /// Threads that look after connections.
     pub threads: usize,
+    /// What is taken up when it changes.
+    pub reload: Option<reload::Source>,
 }
 
 /// Says what runs.
@@ -172,6 +177,11 @@ async fn run_server(
     };
     // Signals are taken before anybody can know that there is a daemon to signal.
     let mut signals = Signals::new()?;
+    let watch = doors
+        .reload
+        .clone()
+        .map(|source| Watch::new(source, node.config()));
+    let watch = watch.transpose()?;
     let socket = repo.join("api.sock");
     let seed = doors.seed.as_deref();
     let server = Server::bind_all(node.clone(), &doors.rpc, seed, Some(&socket));
@@ -200,6 +210,7 @@ async fn run_server(
         let number = signals.next().await;
         process::exit(EXIT_SIGNAL + number);
     });
+    let watch = watch.map(|watch| tokio::spawn(watch.run(server.reloader())));
     let serving = tokio::spawn(server.run());
     let mut told = greet(invocation, node, &lines, offline).await;
     if told.is_ok() {
@@ -211,6 +222,9 @@ async fn run_server(
     }
     let ended = serving.await;
     background.stop();
+    if let Some(watch) = watch {
+        watch.abort();
+    }
     told?;
     ended.map_err(|_| Failure::failed("the RPC server broke down"))
 }

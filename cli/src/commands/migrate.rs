@@ -1,12 +1,13 @@
 //! `migrate`: what a repo of Kubo's holds, taken into this one.
 
-use ipfs_kit_http::command::{Command, Opt, Run};
+use ipfs_kit_http::command::{Command, Opt, Run, Shape};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::host::Counting;
 use ipfs_kit_http::invocation::Invocation;
 use ipfs_kit_http::output::Record;
 use ipfs_kit_node::migrate::{self, KuboRepo, Left, MigrateEvent, MigrateReport, Part};
 use ipfs_kit_node::repo::{self, InitOptions, Kind};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::host::Local;
@@ -40,6 +41,7 @@ pub const COMMAND: Command = Command {
             "Show progress; by default when stderr is a terminal",
         ),
     ],
+    records: &[Shape::of::<Report>()],
     run: Some(Run::Local),
     ..Command::EMPTY
 };
@@ -102,7 +104,7 @@ fn take(
     Ok(report)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Report {
     complete: bool,
@@ -121,7 +123,7 @@ impl Record for Report {
     const NAME: &'static str = "MigrateOutput";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Section {
     taken: u64,
@@ -132,7 +134,7 @@ struct Section {
     reasons: Vec<Reason>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Reason {
     what: String,

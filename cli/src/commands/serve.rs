@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use ipfs_kit_http::command::{Command, Opt, Run};
 use ipfs_kit_http::failure::Failure;
 use ipfs_kit_http::invocation::Invocation;
-use ipfs_kit_node::Node;
+use ipfs_kit_node::{Node, NodeBuilder};
 use serde_json::json;
 
-use super::daemon::{self, Doors, IO_THREADS, logging};
+use super::daemon::{self, Doors, IO_THREADS, logging, reload};
 use crate::host::Local;
 use crate::terminal::note;
 
@@ -18,7 +18,12 @@ pub const COMMAND: Command = Command {
     tagline: "Run a node and serve its API as the Python ipfs_kit does",
     about: "As 'daemon', but the methods are at http://HOST:PORT/api/v0/, those that only read also by GET,\n\
             with /api/config, /api/methods and /api/download/CID beside them. Addresses.API is not\n\
-            listened on; commands find the node by the socket in the repo.",
+            listened on; commands find the node by the socket in the repo.\n\
+            \n\
+            With --reload a changed configuration is taken up without a restart, as far as it can be:\n\
+            API.AllowedHosts, API.Authorizations, API.HTTPHeaders, the deadlines of API.Limits, and\n\
+            Logging. What needs a restart is named; a file that makes no sense changes nothing. What the\n\
+            command line says stays. Tokens and their rates always change at once.",
     options: &[
         Opt::text(&["host"], "Name or address to listen on").default("127.0.0.1"),
         Opt::uint(&["port"], "Port to listen on; 0 is any that is free").default("8000"),
@@ -38,6 +43,10 @@ pub const COMMAND: Command = Command {
         Opt::list(
             &["cors-origins"],
             "Origins whose pages may ask, as https://app.example; * is any",
+        ),
+        Opt::flag(
+            &["reload"],
+            "Take up a changed configuration at SIGHUP and when its file changes",
         ),
         Opt::flag(
             &["allow-unguarded"],
@@ -64,7 +73,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     let threads = threads.ok_or_else(|| Failure::usage("--workers is between 1 and 256"))?;
     logging::start(local, invocation)?;
     daemon::raise_file_limit();
-    let node = open(local, invocation)?;
+    let (builder, node) = open(local, invocation)?;
     logging::configure(node.config());
     if invocation.flag("auth-enabled") && !has_secrets(&node)? {
         return Err(Failure::failed(
@@ -75,6 +84,10 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
         rpc: Vec::new(),
         seed: Some(address(&host, port)),
         threads,
+        reload: invocation.flag("reload").then(|| reload::Source {
+            builder,
+            asks: invocation.flag("auth-enabled"),
+        }),
     };
     let path = local.repo_path()?;
     daemon::introduce(invocation, &node)?;
@@ -87,7 +100,7 @@ pub fn run(local: &Local, invocation: &mut Invocation) -> Result<(), Failure> {
     )
 }
 
-fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
+fn open(local: &Local, invocation: &Invocation) -> Result<(NodeBuilder, Node), Failure> {
     let mut builder = local.builder()?;
     if invocation.flag("allow-unguarded") {
         builder = builder.set("API.AllowUnguarded", true);
@@ -104,14 +117,14 @@ fn open(local: &Local, invocation: &Invocation) -> Result<Node, Failure> {
             .set(header("Origin"), json!(origins))
             .set(header("Methods"), json!(["GET", "HEAD", "POST"]));
     }
-    let node = builder.open()?;
+    let node = builder.clone().open()?;
     if !local.settings.common.quiet {
         node.config()
             .warnings()
             .iter()
             .for_each(|warning| note(warning));
     }
-    Ok(node)
+    Ok((builder, node))
 }
 
 fn has_secrets(node: &Node) -> Result<bool, Failure> {

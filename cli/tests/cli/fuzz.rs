@@ -25,7 +25,12 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What would end the daemon, or make it refuse everything that follows.
-const LEFT_OUT: &[&str] = &["/api/v0/shutdown", "/api/v0/auth/token/add"];
+const LEFT_OUT: &[&str] = &[
+    "/api/v0/shutdown",
+    "/api/v0/auth/token/add",
+    "/api/v1/shutdown",
+    "/api/v1/auth/token/add",
+];
 
 #[test]
 fn no_request_harms_the_daemon() {
@@ -361,12 +366,17 @@ impl<'m> Request<'m> {
         if text.contains("the command broke off") {
             return Some("the command's thread panicked".to_owned());
         }
-        let breaks = answer.status == 200 && !self.trailers;
+        // A document has no trailers.
+        let trailers = self.trailers && !self.method.path.starts_with("/api/v1/");
+        let breaks = answer.status == 200 && !trailers;
         if !answer.whole && !breaks {
             return Some(format!("status {} breaks off: {text}", answer.status));
         }
         if answer.headers.contains_key("x-evil") {
             return Some("a header was smuggled in".to_owned());
+        }
+        if self.method.path.starts_with("/api/v1/") {
+            return fault_of_document(answer);
         }
         if answer.status == 500 {
             let error: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -379,6 +389,23 @@ impl<'m> Request<'m> {
         }
         None
     }
+}
+
+/// What is wrong with an answer of `/api/v1`, which is JSON in any case, or bytes.
+fn fault_of_document(answer: &Answer) -> Option<String> {
+    let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]).into_owned();
+    let kind = answer.header("content-type");
+    if kind.starts_with("text/plain") {
+        return Some(format!("plain text: {text}"));
+    }
+    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let sound = match answer.status {
+        200 => kind != "application/json" || !answer.whole || document.is_some(),
+        status => document.is_some_and(|told| {
+            told["success"] == false && told["status_code"] == status && told["error"].is_string()
+        }),
+    };
+    (!sound).then(|| format!("no document: {text}"))
 }
 
 /// A value for an option: most of the right type.

@@ -299,8 +299,15 @@ fn f102_content_is_downloaded_whole_and_in_parts() {
         ("bytes=262140-262150", 262_140..262_151),
         ("bytes=599999-", 599_999..600_000),
         ("bytes=599990-700000", 599_990..600_000),
+        ("bytes=-10", 599_990..600_000),
+        ("bytes=-600000", 0..600_000),
+        ("bytes=-700000", 0..600_000),
     ] {
-        for path in [&path, &format!("/api/v0/cat?arg={cid}")] {
+        for path in [
+            &path,
+            &format!("/api/v0/cat?arg={cid}"),
+            &format!("/api/v1/cat?arg={cid}"),
+        ] {
             let part = served.ask("GET", path, &[("Range", range)], b"");
             assert_eq!(
                 (part.status, part.body == content[wanted.clone()]),
@@ -314,6 +321,25 @@ fn f102_content_is_downloaded_whole_and_in_parts() {
     let beyond = served.ask("GET", &path, &[("Range", "bytes=600000-")], b"");
     refused(&beyond, 416, "IPFSValidationError");
     assert_eq!(beyond.header("content-range"), "bytes */600000");
+    let none = served.ask("GET", &path, &[("Range", "bytes=-0")], b"");
+    refused(&none, 416, "IPFSValidationError");
+    assert_eq!(none.header("content-range"), "bytes */600000");
+    // Of nothing all is the last; and what has no validator is not what somebody has a part of.
+    let nothing = format!("/api/v0/cat?arg={}", home.add(b""));
+    for (path, headers) in [
+        (&nothing, &[("Range", "bytes=-5")][..]),
+        (&path, &[("Range", "bytes=-5"), ("If-Range", "\"x\"")]),
+    ] {
+        let all = served.ask("GET", path, headers, b"");
+        assert_eq!((all.status, all.header("content-range")), (200, ""));
+    }
+    let missing = served.ask(
+        "GET",
+        "/api/v0/cat?arg=/ipfs/bafkqaaa/x",
+        &[("Range", "bytes=-5")],
+        b"",
+    );
+    assert_eq!(missing.status, 500);
     let posted = served.ask(
         "POST",
         &format!("/api/v0/cat?arg={cid}"),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::harness::{Daemon, Home, json, ndjson, noise};
 
 /// Not in any repo here.
-const ABSENT: &str = "QmZULkCELmmk5XNfCgTnCyFgAVxBRBXyDHGGMVoLFLiXEJ";
+pub const ABSENT: &str = "QmZULkCELmmk5XNfCgTnCyFgAVxBRBXyDHGGMVoLFLiXEJ";
 /// A peer that nobody is.
 const NOBODY: &str = "12D3KooWQyCYjjzMcPvzyH5CSRKJLVTVfgeLwrSvrf7wB3GgeXqW";
 pub const OFFLINE: &str =

@@ -24,6 +24,12 @@ A failed call is answered with 500, a wrong one with 400, both with `{\"Message\
 text; 403 refuses, 404 knows no such method, 429 has too many of them running. An error after the first byte is in the
 trailer `X-Stream-Error` for clients that send `TE: trailers`; for others the connection breaks.
 
+Below `/api/v1` the same methods answer with one JSON document, always `application/json`: the record of a method that
+reports one, an array where it streams records, `null` where there is nothing to report; bytes stay bytes. What fails
+there has a status that fits (400, 404, 429, 500, 503, 504) and the body
+`{\"success\":false,\"error\",\"error_type\",\"status_code\"}`; after the first bytes the connection breaks. A secret or
+token that opens `/api/v0/add` opens `/api/v1/add`. Every answer says which version it speaks: `X-API-Version: v0` or `v1`.
+
 The same as data: `/api/methods` and `/api/openapi.json`.
 
 ";

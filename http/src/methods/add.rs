@@ -1,9 +1,10 @@
 //! `add`: files and directories into the repo.
 
 use ipfs_kit_node::AddEvent;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Reply, Run};
+use crate::command::{Argument, Command, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::host::{Need, Sources};
 use crate::invocation::{Invocation, to_io};
@@ -27,12 +28,13 @@ pub const COMMAND: Command = Command {
     arguments: &[Argument::file("path", "The path to a file to be added to IPFS").many()],
     options: options::OPTIONS,
     reply: Reply::Many,
+    records: &[Shape::of::<Added>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
 /// What one added entry or one step of progress looks like in JSON.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Added {
     name: String,

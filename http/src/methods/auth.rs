@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use ipfs_kit_node::config::{format_size, parse_duration, parse_size};
 use ipfs_kit_node::tokens::{Rate, Scope, Token, seconds};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::host::Need;
@@ -53,6 +54,7 @@ const ADD: Command = Command {
         Opt::text(&["rate"], "Requests in a time, as 10/s, 100/m or 5000/h"),
         Opt::text(&["expires"], "How long it lives, as 720h"),
     ],
+    records: &[Shape::of::<Shown>()],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -60,6 +62,7 @@ const ADD: Command = Command {
 const LS: Command = Command {
     name: "ls",
     tagline: "List tokens and what they open",
+    records: &[Shape::of::<List>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -69,11 +72,13 @@ const RM: Command = Command {
     tagline: "Remove tokens",
     about: "Takes effect at once: no new request is let in by them.",
     arguments: &[Argument::word("name", "The token to remove").many()],
+    records: &[Shape::of::<List>()],
     run: Some(Run::Node(remove)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuthToken")]
 #[serde(rename_all = "PascalCase")]
 struct Shown {
     name: String,
@@ -94,7 +99,8 @@ impl Record for Shown {
     const NAME: &'static str = "Token";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuthTokens")]
 #[serde(rename_all = "PascalCase")]
 struct List {
     tokens: Vec<Shown>,

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use ipfs_kit_node::{BitswapLedger, BitswapStat, Cid};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::routing;
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::human;
 use crate::invocation::{Invocation, online};
@@ -29,6 +30,7 @@ pub const STAT: Command = Command {
         Opt::flag(&["verbose", "v"], "Print extra information"),
         Opt::flag(&["human"], "Print sizes in human readable format"),
     ],
+    records: &[Shape::of::<Stat>()],
     run: Some(Run::Node(stat)),
     ..Command::EMPTY
 };
@@ -40,6 +42,7 @@ const WANTLIST: Command = Command {
         &["peer", "p"],
         "Specify which peer to show wantlist for. Default: self",
     )],
+    records: &[Shape::of::<Wants>()],
     run: Some(Run::Node(wantlist)),
     ..Command::EMPTY
 };
@@ -51,6 +54,7 @@ const LEDGER: Command = Command {
         "peer",
         "The PeerID of the ledger to inspect",
     )],
+    records: &[Shape::of::<Ledger>()],
     run: Some(Run::Node(ledger)),
     ..Command::EMPTY
 };
@@ -62,13 +66,15 @@ const REPROVIDE: Command = Command {
 };
 
 /// A CID as DAG-JSON links are written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BitswapLink")]
 struct Link {
     #[serde(rename = "/")]
     cid: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BitswapStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     wantlist: Vec<Link>,
@@ -86,7 +92,7 @@ impl Record for Stat {
     const NAME: &'static str = "Stat";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Wants {
     keys: Vec<Link>,
@@ -96,7 +102,7 @@ impl Record for Wants {
     const NAME: &'static str = "KeyList";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Ledger {
     peer: String,

@@ -3,11 +3,12 @@
 use std::io::Write as _;
 
 use ipfs_kit_node::{BlockPut, BlockStat, Cid};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::whole;
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::host::Need;
 use crate::invocation::{Invocation, to_io};
@@ -50,6 +51,7 @@ const PUT: Command = Command {
         ),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Stat>()],
     run: Some(Run::Node(put)),
     ..Command::EMPTY
 };
@@ -73,6 +75,7 @@ const STAT: Command = Command {
         "cid",
         "The CID of an existing block to stat",
     )],
+    records: &[Shape::of::<Stat>()],
     brief: true,
     run: Some(Run::Node(stat)),
     ..Command::EMPTY
@@ -88,11 +91,13 @@ const RM: Command = Command {
         Opt::flag(&["quiet", "q"], "Write minimal output"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Removed>()],
     run: Some(Run::Node(rm)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BlockStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     key: String,
@@ -112,7 +117,8 @@ impl Stat {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BlockRemoved")]
 #[serde(rename_all = "PascalCase")]
 struct Removed {
     hash: String,

@@ -1,11 +1,12 @@
 //! `bootstrap`: the peers that a node joins the network by.
 
 use ipfs_kit_node::parse_peer_id;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::config::load;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -18,6 +19,7 @@ pub const COMMAND: Command = Command {
             takes effect when the daemon starts next. 'auto' stands for the peers that come with\n\
             the program.",
     subcommands: &[&LIST, &ADD, &RM],
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -29,6 +31,7 @@ const LIST: Command = Command {
         &["expand-auto"],
         "Expand 'auto' placeholders; not supported yet",
     )],
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -42,6 +45,7 @@ const ADD: Command = Command {
             .many()
             .optional(),
     ],
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -49,6 +53,7 @@ const ADD: Command = Command {
 const ADD_DEFAULT: Command = Command {
     name: "default",
     tagline: "Add default peers to the bootstrap list",
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(add_default)),
     ..Command::EMPTY
 };
@@ -56,6 +61,7 @@ const ADD_DEFAULT: Command = Command {
 const RM_ALL: Command = Command {
     name: "all",
     tagline: "Remove all peers from the bootstrap list",
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(remove_all)),
     ..Command::EMPTY
 };
@@ -66,11 +72,13 @@ const RM: Command = Command {
     arguments: &[Argument::word("peer", "A peer to remove").many().optional()],
     options: &[Opt::flag(&["all"], "Remove all bootstrap peers")],
     subcommands: &[&RM_ALL],
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(remove)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BootstrapPeers")]
 #[serde(rename_all = "PascalCase")]
 struct Peers {
     peers: Vec<String>,

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,6 +19,7 @@ pub const COMMAND: command::Command = command::Command {
     about: "Lists all available commands (and subcommands) and exits.",
     options: &[Opt::flag(&["flags", "f"], "Show command flags")],
     subcommands: &[&COMPLETION, &OPENAPI, &REFERENCE],
+    records: &[command::Shape::of::<Command>()],
     run: Some(Run::Anywhere(run)),
     ..command::Command::EMPTY
 };
@@ -34,6 +36,7 @@ pub const OPENAPI: command::Command = command::Command {
     name: "openapi",
     tagline: "Print an OpenAPI description of the RPC",
     about: "Prints what the daemon serves as an OpenAPI 3.1 document.",
+    records: &[command::Shape::of::<Document>()],
     run: Some(Run::Anywhere(openapi)),
     ..command::Command::EMPTY
 };
@@ -49,9 +52,10 @@ pub const REFERENCE: command::Command = command::Command {
 };
 
 /// A document that is data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OpenApi")]
 #[serde(transparent)]
-struct Document(Value);
+struct Document(#[schemars(with = "serde_json::Map<String, Value>")] Value);
 
 impl Record for Document {
     const NAME: &'static str = "Document";
@@ -75,7 +79,8 @@ fn reference(invocation: &mut Invocation) -> Result<(), Failure> {
         .write_all(documents::reference().as_bytes())?)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Command")]
 #[serde(rename_all = "PascalCase")]
 struct Command {
     name: &'static str,
@@ -83,7 +88,8 @@ struct Command {
     options: Vec<Names>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CommandOption")]
 #[serde(rename_all = "PascalCase")]
 struct Names {
     names: &'static [&'static str],

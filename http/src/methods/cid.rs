@@ -3,9 +3,10 @@
 use ipfs_kit_node::cid::bases;
 use ipfs_kit_node::codec;
 use ipfs_kit_node::hash::HashFunction;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -39,6 +40,7 @@ pub const BASES: Command = Command {
         ),
         Opt::flag(&["numeric"], "also include numeric codes"),
     ],
+    records: &[Shape::of::<Vec<CodeAndName>>()],
     run: Some(Run::Anywhere(list_bases)),
     ..Command::EMPTY
 };
@@ -53,6 +55,7 @@ const CODECS: Command = Command {
             "list only codecs supported by ipfs-kit commands",
         ),
     ],
+    records: &[Shape::of::<Vec<CodeAndName>>()],
     run: Some(Run::Anywhere(list_codecs)),
     ..Command::EMPTY
 };
@@ -67,11 +70,12 @@ const HASHES: Command = Command {
             "list only hashes supported by ipfs-kit commands",
         ),
     ],
+    records: &[Shape::of::<Vec<CodeAndName>>()],
     run: Some(Run::Anywhere(list_hashes)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct CodeAndName {
     code: u64,

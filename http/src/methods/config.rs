@@ -2,11 +2,12 @@
 
 use ipfs_kit_node::config::{ConfigFile, profiles};
 use ipfs_kit_node::repo::{self, Kind, RepoError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::whole;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::{Record, go_json_pretty};
@@ -40,6 +41,7 @@ pub const COMMAND: Command = Command {
     ],
     subcommands: &[&SHOW, &EDIT, &REPLACE, &profile::COMMAND],
     reply: Reply::One,
+    records: &[Shape::of::<Field>()],
     brief: false,
     run: Some(Run::Node(run)),
 };
@@ -53,6 +55,7 @@ const SHOW: Command = Command {
         &["expand-auto"],
         "Expand 'auto' placeholders; there are none in this version",
     )],
+    records: &[Shape::of::<Document>()],
     run: Some(Run::Node(show)),
     ..Command::EMPTY
 };
@@ -75,7 +78,8 @@ const REPLACE: Command = Command {
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigField")]
 #[serde(rename_all = "PascalCase")]
 struct Field {
     key: String,
@@ -86,9 +90,10 @@ impl Record for Field {
     const NAME: &'static str = "ConfigField";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigDocument")]
 #[serde(transparent)]
-struct Document(Value);
+struct Document(#[schemars(with = "serde_json::Map<String, Value>")] Value);
 
 impl Record for Document {
     const NAME: &'static str = "Config";

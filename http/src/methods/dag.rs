@@ -3,10 +3,11 @@
 use std::io::Write as _;
 
 use ipfs_kit_node::{Cid, DagPut};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::whole;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::host::Need;
@@ -60,6 +61,7 @@ const PUT: Command = Command {
         .default("false"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Put>()],
     run: Some(Run::Node(put)),
     ..Command::EMPTY
 };
@@ -85,13 +87,15 @@ const RESOLVE: Command = Command {
     tagline: "Resolve IPLD block",
     about: "Prints the address of the last block on a path and what remains of the path.",
     arguments: &[Argument::line("ref", "The path to resolve")],
+    records: &[Shape::of::<Resolved>()],
     brief: true,
     run: Some(Run::Node(resolve)),
     ..Command::EMPTY
 };
 
 /// A CID in JSON, as a link.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "DagLink")]
 pub struct Link {
     #[serde(rename = "/")]
     cid: String,
@@ -106,7 +110,8 @@ impl Link {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DagPut")]
 #[serde(rename_all = "PascalCase")]
 struct Put {
     cid: Link,
@@ -116,7 +121,8 @@ impl Record for Put {
     const NAME: &'static str = "OutputObject";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DagResolved")]
 #[serde(rename_all = "PascalCase")]
 struct Resolved {
     cid: Link,
@@ -168,6 +174,9 @@ fn get(invocation: &mut Invocation) -> Result<(), Failure> {
     let codec = invocation.text("output-codec").unwrap_or_default();
     let node = invocation.node()?;
     let data = node.dag().get(&path, &codec)?;
+    if matches!(codec.as_str(), "dag-json" | "json") {
+        invocation.out.set_media_type("application/json");
+    }
     invocation.out.write_all(&data)?;
     if invocation.out.is_terminal() {
         invocation.out.write_all(b"\n")?;

@@ -1,8 +1,8 @@
 //! `dht`: what of Kubo's deprecated group is left.
 
 use super::removed;
-use super::routing::{Kind, VERBOSE, emit_peer};
-use crate::command::{Argument, Command, Reply, Run};
+use super::routing::{Event, Kind, VERBOSE, emit_peer};
+use crate::command::{Argument, Command, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
@@ -28,6 +28,7 @@ const QUERY: Command = Command {
     arguments: &[Argument::line("peerID", "The peerID to run the query against").many()],
     options: &[VERBOSE],
     reply: Reply::Many,
+    records: &[Shape::of::<Event>()],
     run: Some(Run::Node(query)),
     ..Command::EMPTY
 };

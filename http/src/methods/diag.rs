@@ -4,9 +4,10 @@ mod cmds;
 mod profile;
 mod sys;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Command, Run};
+use crate::command::{Command, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::observed::Condition;
@@ -31,6 +32,7 @@ pub const HEALTHY: Command = Command {
     about: "Exits 0 if the daemon is running and can read the well-known empty directory. Exits with\n\
             another status if it is ending or its store is broken. For health checks of containers;\n\
             over HTTP there are also /health and /ready.",
+    records: &[Shape::of::<Healthy>()],
     run: Some(Run::Node(healthy)),
     ..Command::EMPTY
 };
@@ -38,7 +40,7 @@ pub const HEALTHY: Command = Command {
 /// The empty directory, which every repo has.
 const PROBE: &str = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 struct Healthy(&'static str);
 

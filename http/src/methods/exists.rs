@@ -1,8 +1,9 @@
 //! `exists`: whether the block a path leads to is here.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Reply, Run};
+use crate::command::{Argument, Command, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -14,11 +15,12 @@ pub const COMMAND: Command = Command {
     about: "Prints true or false. The exit status is 0 when all objects are there, 1 otherwise.",
     arguments: &[Argument::line("ipfs-path", "Path to the object(s)").many()],
     reply: Reply::Many,
+    records: &[Shape::of::<Exists>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Exists {
     path: String,

@@ -3,10 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipfs_kit_node::{IdBase, Node, OwnIdentity, PeerIdentity, format_peer_id, parse_peer};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::{Encoding, Record};
@@ -38,13 +39,15 @@ pub const COMMAND: Command = Command {
         )
         .default("b58mh"),
     ],
+    records: &[Shape::of::<Info>()],
     brief: true,
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
 /// What is known of a node.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "Identity")]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Info {
     #[serde(rename = "ID")]

@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use ipfs_kit_node::{Job, JobState, JobWork};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::columns;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::human;
 use crate::invocation::Invocation;
@@ -31,6 +32,7 @@ const LS: Command = Command {
     about: "Lists the jobs that have not ended; with --all also those that have.",
     options: &[Opt::flag(&["all", "a"], "List jobs that have ended, too")],
     reply: Reply::Many,
+    records: &[Shape::of::<Shown>()],
     run: Some(Run::Node(ls)),
     ..Command::EMPTY
 };
@@ -46,6 +48,7 @@ const SHOW: Command = Command {
         "Wait for the end and show what changes",
     )],
     reply: Reply::Many,
+    records: &[Shape::of::<Shown>()],
     run: Some(Run::Node(show)),
     ..Command::EMPTY
 };
@@ -55,6 +58,7 @@ const CANCEL: Command = Command {
     tagline: "Cancel a job",
     about: "What it fetched stays until garbage is collected.",
     arguments: &[ID],
+    records: &[Shape::of::<Shown>()],
     run: Some(Run::Node(cancel)),
     ..Command::EMPTY
 };
@@ -65,7 +69,8 @@ const ID: Argument = Argument::word("id", "Number of the job");
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A job as it is told.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Shown {
     #[serde(rename = "ID")]
@@ -82,7 +87,7 @@ pub(super) struct Shown {
     progress: Progress,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Progress {
     checked_blocks: u64,

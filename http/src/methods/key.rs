@@ -1,9 +1,10 @@
 //! `key`: the keys of the node, which are its names.
 
 use ipfs_kit_node::{IdBase, KeyFormat, KeyInfo, KeyType, format_peer_id};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::host::Need;
@@ -44,6 +45,7 @@ const GEN: Command = Command {
     tagline: "Create a new keypair",
     arguments: &[Argument::word("name", "Name of key to create")],
     options: &[TYPE, SIZE, IPNS_BASE],
+    records: &[Shape::of::<Key>()],
     run: Some(Run::Node(generate)),
     ..Command::EMPTY
 };
@@ -55,6 +57,7 @@ const LS: Command = Command {
         Opt::flag(&["l"], "Show extra information about keys"),
         IPNS_BASE,
     ],
+    records: &[Shape::of::<Keys>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -72,6 +75,7 @@ const RENAME: Command = Command {
         Opt::flag(&["force", "f"], "Allow to overwrite an existing key"),
         IPNS_BASE,
     ],
+    records: &[Shape::of::<Renamed>()],
     run: Some(Run::Node(rename)),
     ..Command::EMPTY
 };
@@ -86,6 +90,7 @@ const RM: Command = Command {
         Opt::flag(&["l"], "Show extra information about keys"),
         IPNS_BASE,
     ],
+    records: &[Shape::of::<Keys>()],
     run: Some(Run::Node(remove)),
     ..Command::EMPTY
 };
@@ -122,6 +127,7 @@ const IMPORT: Command = Command {
             "Every type that can be read is allowed; no effect",
         ),
     ],
+    records: &[Shape::of::<Key>()],
     run: Some(Run::Node(import)),
     ..Command::EMPTY
 };
@@ -154,6 +160,7 @@ const SIGN: Command = Command {
         IPNS_BASE,
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Signed>()],
     run: Some(Run::Node(sign)),
     ..Command::EMPTY
 };
@@ -171,12 +178,14 @@ const VERIFY: Command = Command {
         IPNS_BASE,
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Verified>()],
     run: Some(Run::Node(verify)),
     ..Command::EMPTY
 };
 
 /// A key in a result.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
 #[serde(rename_all = "PascalCase")]
 pub struct Key {
     name: String,
@@ -197,7 +206,8 @@ impl Key {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Keys")]
 #[serde(rename_all = "PascalCase")]
 struct Keys {
     keys: Vec<Key>,
@@ -207,7 +217,7 @@ impl Record for Keys {
     const NAME: &'static str = "KeyOutputList";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Renamed {
     was: String,
@@ -220,7 +230,8 @@ impl Record for Renamed {
     const NAME: &'static str = "KeyRenameOutput";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KeySigned")]
 #[serde(rename_all = "PascalCase")]
 struct Signed {
     key: Key,
@@ -231,7 +242,8 @@ impl Record for Signed {
     const NAME: &'static str = "KeySignOutput";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KeyVerified")]
 #[serde(rename_all = "PascalCase")]
 struct Verified {
     key: Key,

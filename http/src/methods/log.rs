@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::logs::{self, Level, Logs};
@@ -39,6 +40,7 @@ const LEVEL: Command = Command {
         )
         .optional(),
     ],
+    records: &[Shape::of::<Levels>()],
     run: Some(Run::Node(level)),
     ..Command::EMPTY
 };
@@ -47,6 +49,7 @@ const LS: Command = Command {
     name: "ls",
     tagline: "List the logging subsystems",
     about: "Lists the subsystems that have levels of their own.",
+    records: &[Shape::of::<Subsystems>()],
     run: Some(Run::Anywhere(ls)),
     ..Command::EMPTY
 };
@@ -67,7 +70,7 @@ const ALL: [&str; 2] = ["*", "all"];
 /// How long to wait for a line between two looks at whether anybody still listens.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Levels {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -80,7 +83,7 @@ impl Record for Levels {
     const NAME: &'static str = "logLevelOutput";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Subsystems {
     strings: Vec<&'static str>,

@@ -1,10 +1,11 @@
 //! `ls`: entries of directories.
 
 use ipfs_kit_node::{EntryKind, LsEntry, LsOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
@@ -50,11 +51,13 @@ pub const COMMAND: Command = Command {
         ),
     ],
     reply: Reply::ManyIf("stream"),
+    records: &[Shape::of::<Listing>(), Shape::of::<Link>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LsLink")]
 #[serde(rename_all = "PascalCase")]
 struct Link {
     name: String,
@@ -66,14 +69,16 @@ struct Link {
     mod_time: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LsObject")]
 #[serde(rename_all = "PascalCase")]
 struct Object {
     hash: String,
     links: Vec<Link>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LsListing")]
 #[serde(rename_all = "PascalCase")]
 struct Listing {
     objects: Vec<Object>,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use ipfs_kit_node::format_peer_id;
 use ipfs_kit_node::names::{Inspected, PublishOptions, PutOptions, ResolveOptions, inspect};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::key;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::duration;
 use crate::escape;
 use crate::failure::Failure;
@@ -78,6 +79,7 @@ const PUBLISH: Command = Command {
         .wide(),
         IPNS_BASE,
     ],
+    records: &[Shape::of::<Entry>()],
     run: Some(Run::Node(publish)),
     ..Command::EMPTY
 };
@@ -107,6 +109,7 @@ const RESOLVE: Command = Command {
         Opt::flag(&["stream", "s"], "Stream entries as they are found"),
     ],
     reply: Reply::ManyIf("stream"),
+    records: &[Shape::of::<Resolved>()],
     run: Some(Run::Node(resolve)),
     ..Command::EMPTY
 };
@@ -125,6 +128,7 @@ const INSPECT: Command = Command {
         ),
         Opt::flag(&["dump"], "Include a full hex dump of the raw record").default("true"),
     ],
+    records: &[Shape::of::<Inspection>()],
     run: Some(Run::Anywhere(run_inspect)),
     ..Command::EMPTY
 };
@@ -161,11 +165,13 @@ const PUT: Command = Command {
         Opt::flag(&["quiet", "q"], "Write no output"),
         IPNS_BASE,
     ],
+    records: &[Shape::of::<Entry>()],
     run: Some(Run::Node(put)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NameEntry")]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
     name: String,
@@ -176,7 +182,8 @@ impl Record for Entry {
     const NAME: &'static str = "IpnsEntry";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NameResolved")]
 #[serde(rename_all = "PascalCase")]
 struct Resolved {
     path: String,
@@ -296,7 +303,7 @@ fn record(invocation: &Invocation) -> Result<Vec<u8>, Failure> {
     whole::read_one(invocation, MAX_RECORD, too_long)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Inspection {
     entry: Fields,
@@ -306,7 +313,7 @@ struct Inspection {
     validation: Option<Validation>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Fields {
     value: String,
@@ -317,7 +324,7 @@ struct Fields {
     ttl: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Validation {
     valid: bool,

@@ -1,11 +1,12 @@
 //! `object`: links of dag-pb nodes, as far as Kubo still has it; what is removed says what to use.
 
 use ipfs_kit_node::{Cid, DagChange, PatchOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dag::Link;
 use super::removed;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -37,6 +38,7 @@ const DIFF: Command = Command {
         Argument::word("obj_b", "Object to diff"),
     ],
     options: &[Opt::flag(&["verbose", "v"], "Print extra information")],
+    records: &[Shape::of::<Changes>()],
     run: Some(Run::Node(diff)),
     ..Command::EMPTY
 };
@@ -79,6 +81,7 @@ const ADD_LINK: Command = Command {
         ALLOW_ANY,
         ALLOW_BIG,
     ],
+    records: &[Shape::of::<Object>()],
     run: Some(Run::Node(add_link)),
     ..Command::EMPTY
 };
@@ -93,11 +96,13 @@ const RM_LINK: Command = Command {
         Argument::word("name", "Name of the link to remove"),
     ],
     options: &[ALLOW_ANY, ALLOW_BIG],
+    records: &[Shape::of::<Object>()],
     run: Some(Run::Node(remove_link)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Object")]
 #[serde(rename_all = "PascalCase")]
 struct Object {
     hash: String,
@@ -107,13 +112,15 @@ impl Record for Object {
     const NAME: &'static str = "Object";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ObjectChanges")]
 #[serde(rename_all = "PascalCase")]
 struct Changes {
     changes: Vec<Change>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ObjectChange")]
 #[serde(rename_all = "PascalCase")]
 struct Change {
     r#type: u8,

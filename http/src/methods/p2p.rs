@@ -4,10 +4,11 @@ mod make;
 mod stream;
 
 use ipfs_kit_node::{Multiaddr, TunnelFilter, TunnelInfo};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::columns::aligned;
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -29,6 +30,7 @@ const LS: Command = Command {
     name: "ls",
     tagline: "List active p2p listeners",
     options: &[HEADERS],
+    records: &[Shape::of::<Listeners>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -45,11 +47,12 @@ const CLOSE: Command = Command {
         Opt::text(&["listen-address", "l"], "Match listen address"),
         Opt::text(&["target-address", "t"], "Match target address"),
     ],
+    records: &[Shape::of::<Closed>()],
     run: Some(Run::Node(close)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Listener {
     protocol: String,
@@ -57,7 +60,7 @@ struct Listener {
     target_address: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Listeners {
     /// Kubo writes null for none.
@@ -68,7 +71,8 @@ impl Record for Listeners {
     const NAME: &'static str = "P2PLsOutput";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "P2pClosed")]
 #[serde(transparent)]
 struct Closed(usize);
 

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use ipfs_kit_node::{Cid, JobWork, PinAdd};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{fast_provide, job};
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::host::Counting;
 use crate::invocation::{Invocation, to_io};
@@ -38,6 +39,7 @@ pub const COMMAND: Command = Command {
         &remote::COMMAND,
     ],
     reply: Reply::One,
+    records: &[Shape::of::<Pins>(), Shape::of::<job::Shown>()],
     brief: false,
     run: Some(Run::Node(pin)),
 };
@@ -67,6 +69,7 @@ const ADD: Command = Command {
     arguments: &[Argument::line("ipfs-path", "Path to object(s) to be pinned").many()],
     options: ADD_OPTIONS,
     reply: Reply::ManyIf("progress"),
+    records: &[Shape::of::<Pins>(), Shape::of::<job::Shown>()],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -100,6 +103,7 @@ const RM: Command = Command {
         "Recursively unpin what the specified object(s) link to",
     )
     .default("true")],
+    records: &[Shape::of::<Pins>()],
     run: Some(Run::Node(rm)),
     ..Command::EMPTY
 };
@@ -119,11 +123,12 @@ const UPDATE: Command = Command {
         fast_provide::DAG,
         fast_provide::WAIT,
     ],
+    records: &[Shape::of::<Pins>()],
     run: Some(Run::Node(update)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Pins {
     #[serde(skip_serializing_if = "Vec::is_empty")]

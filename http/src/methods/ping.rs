@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use ipfs_kit_node::{PeerId, Peers};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -21,6 +22,7 @@ pub const COMMAND: Command = Command {
     )],
     options: &[Opt::int(&["count", "n"], "Number of ping messages to send").default("10")],
     reply: Reply::Many,
+    records: &[Shape::of::<Pong>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
@@ -28,7 +30,7 @@ pub const COMMAND: Command = Command {
 /// Between two pings.
 const PACE: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Pong {
     success: bool,

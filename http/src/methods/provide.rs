@@ -3,9 +3,10 @@
 use std::io::Write as _;
 
 use ipfs_kit_node::{Cid, Node, RefEvent, RefsOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
 use crate::output::Record;
@@ -30,6 +31,7 @@ const CLEAR: Command = Command {
             schedule stays.",
     options: &[Opt::flag(&["quiet", "q"], "Do not write output")],
     reply: Reply::Many,
+    records: &[Shape::of::<Cleared>()],
     run: Some(Run::Node(clear)),
     ..Command::EMPTY
 };
@@ -45,6 +47,7 @@ const ONCE: Command = Command {
         "Recursively announce the entire DAG",
     )],
     reply: Reply::Many,
+    records: &[Shape::of::<Queued>()],
     run: Some(Run::Node(once)),
     ..Command::EMPTY
 };
@@ -52,7 +55,8 @@ const ONCE: Command = Command {
 /// CIDs that are read before they are announced together.
 const BATCH: usize = 16_384;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProvideCleared")]
 #[serde(transparent)]
 struct Cleared(usize);
 
@@ -60,7 +64,8 @@ impl Record for Cleared {
     const NAME: &'static str = "int";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProvideQueued")]
 #[serde(rename_all = "PascalCase")]
 struct Queued {
     queued: String,

@@ -4,11 +4,12 @@ use std::io::Write as _;
 
 use ipfs_kit_node::cid::{Base, decode_multibase, encode_multibase};
 use ipfs_kit_node::{PubsubMessage, parse_peer};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::swarm::Lines;
 use super::whole;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -51,6 +52,7 @@ const SUB: Command = Command {
     )
     .in_multibase()],
     reply: Reply::Many,
+    records: &[Shape::of::<Message>()],
     run: Some(Run::Node(subscribe)),
     ..Command::EMPTY
 };
@@ -58,6 +60,7 @@ const SUB: Command = Command {
 const LS: Command = Command {
     name: "ls",
     tagline: "List subscribed topics by name",
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(ls)),
     ..Command::EMPTY
 };
@@ -72,6 +75,7 @@ const PEERS: Command = Command {
     )
     .optional()
     .in_multibase()],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(peers)),
     ..Command::EMPTY
 };
@@ -85,6 +89,7 @@ const RESET: Command = Command {
         &["peer", "p"],
         "Only reset state for this peer ID",
     )],
+    records: &[Shape::of::<Reset>()],
     run: Some(Run::Node(reset)),
     ..Command::EMPTY
 };
@@ -92,7 +97,8 @@ const RESET: Command = Command {
 /// Largest input that is read: more than a message may have, so that the error tells the limit.
 const MAX_DATA: u64 = 1 << 20;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PubsubMessage")]
 struct Message {
     from: String,
     data: String,
@@ -199,7 +205,8 @@ fn peers(invocation: &mut Invocation) -> Result<(), Failure> {
     invocation.close(node)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PubsubReset")]
 struct Reset {
     deleted: u64,
 }

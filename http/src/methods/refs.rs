@@ -1,9 +1,10 @@
 //! `refs`: links of objects.
 
 use ipfs_kit_node::{Cid, RefEvent, RefsOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
@@ -35,6 +36,7 @@ pub const COMMAND: Command = Command {
     ],
     subcommands: &[&LOCAL],
     reply: Reply::Many,
+    records: &[Shape::of::<Ref>()],
     brief: false,
     run: Some(Run::Node(run)),
 };
@@ -45,11 +47,12 @@ const LOCAL: Command = Command {
     tagline: "List all local references",
     about: "Displays all local blocks, as CIDv1 with the codec raw.",
     reply: Reply::Many,
+    records: &[Shape::of::<Ref>()],
     run: Some(Run::Node(run_local)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Ref {
     r#ref: String,

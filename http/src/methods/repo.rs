@@ -3,11 +3,12 @@
 use std::io::Write as _;
 
 use ipfs_kit_node::{GcEvent, VerifyEvent, VerifyOptions};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dag::Link;
 use super::refs;
-use crate::command::{Command, Opt, Reply, Run};
+use crate::command::{Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::human;
 use crate::invocation::{Invocation, to_io};
@@ -33,6 +34,7 @@ const GC: Command = Command {
         Opt::flag(&["silent"], "Write no output"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Collected>()],
     run: Some(Run::Node(gc)),
     ..Command::EMPTY
 };
@@ -53,6 +55,7 @@ pub const STAT: Command = Command {
             "Print sizes in human readable format (e.g., 1K 234M 2G)",
         ),
     ],
+    records: &[Shape::of::<Stat>()],
     run: Some(Run::Node(stat)),
     ..Command::EMPTY
 };
@@ -79,6 +82,7 @@ const VERIFY: Command = Command {
         .default("30s"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Verified>()],
     run: Some(Run::Node(verify)),
     ..Command::EMPTY
 };
@@ -88,6 +92,7 @@ const VERSION: Command = Command {
     tagline: "Show the repo version",
     about: "Returns the current repo version.",
     options: &[Opt::flag(&["quiet", "q"], "Write minimal output")],
+    records: &[Shape::of::<Version>()],
     run: Some(Run::Node(version)),
     ..Command::EMPTY
 };
@@ -108,7 +113,8 @@ const MIGRATE: Command = Command {
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepoCollected")]
 #[serde(rename_all = "PascalCase")]
 struct Collected {
     key: Option<Link>,
@@ -160,7 +166,8 @@ fn gc(invocation: &mut Invocation) -> Result<(), Failure> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepoStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     repo_size: u64,
@@ -220,7 +227,8 @@ fn stat(invocation: &mut Invocation) -> Result<(), Failure> {
         .emit(|| record, |out| push_columns(out, &rows, 0))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepoVerified")]
 #[serde(rename_all = "PascalCase")]
 struct Verified {
     msg: String,
@@ -296,7 +304,8 @@ fn emit_verified(invocation: &mut Invocation, record: Verified) -> Result<(), Fa
         .emit(|| record, |out| out.extend_from_slice(text.as_bytes()))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepoVersion")]
 #[serde(rename_all = "PascalCase")]
 struct Version {
     version: String,

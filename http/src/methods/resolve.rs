@@ -1,8 +1,9 @@
 //! `resolve`: where a path leads.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -35,11 +36,13 @@ pub const COMMAND: Command = Command {
             "Time limit of DHT resolution; no effect",
         ),
     ],
+    records: &[Shape::of::<Resolved>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Resolved")]
 #[serde(rename_all = "PascalCase")]
 struct Resolved {
     path: String,

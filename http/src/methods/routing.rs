@@ -6,10 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipfs_kit_node::names::PutOptions;
 use ipfs_kit_node::{Cid, Multiaddr, Node, PeerId, RefsOptions, parse_peer};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{provide, whole};
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -35,6 +36,7 @@ const FINDPROVS: Command = Command {
         Opt::int(&["num-providers", "n"], "The number of providers to find").default("20"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Event>()],
     run: Some(Run::Node(find_providers)),
     ..Command::EMPTY
 };
@@ -46,6 +48,7 @@ const FINDPEER: Command = Command {
     arguments: &[Argument::line("peerID", "The ID of the peer to search for").many()],
     options: &[VERBOSE],
     reply: Reply::Many,
+    records: &[Shape::of::<Event>()],
     run: Some(Run::Node(find_peer)),
     ..Command::EMPTY
 };
@@ -57,6 +60,7 @@ const GET: Command = Command {
             highest sequence number.",
     arguments: &[Argument::line("key", "The key to find a value for").many()],
     reply: Reply::Many,
+    records: &[Shape::of::<Event>()],
     run: Some(Run::Node(get)),
     ..Command::EMPTY
 };
@@ -78,6 +82,7 @@ const PUT: Command = Command {
         "When offline, save the IPNS record to the repo instead of failing",
     )],
     reply: Reply::Many,
+    records: &[Shape::of::<Event>()],
     run: Some(Run::Node(put)),
     ..Command::EMPTY
 };
@@ -91,6 +96,7 @@ const PROVIDE: Command = Command {
         Opt::flag(&["recursive", "r"], "Recursively provide entire graph"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Event>()],
     run: Some(Run::Node(provide_keys)),
     ..Command::EMPTY
 };
@@ -118,9 +124,10 @@ pub(super) enum Kind {
     Value = 5,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RoutingEvent")]
 #[serde(rename_all = "PascalCase")]
-struct Event {
+pub(super) struct Event {
     extra: String,
     #[serde(rename = "ID")]
     id: String,
@@ -132,7 +139,8 @@ impl Record for Event {
     const NAME: &'static str = "QueryEvent";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RoutingResponse")]
 #[serde(rename_all = "PascalCase")]
 struct Response {
     #[serde(rename = "ID")]

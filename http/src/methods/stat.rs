@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use ipfs_kit_node::{EntryKind, FileStat};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ls::meta;
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Reply, Run};
+use crate::command::{Argument, Command, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -20,11 +21,13 @@ pub const COMMAND: Command = Command {
             (CumulativeSize), the number of blocks directly below it (ChildBlocks) and its type.",
     arguments: &[Argument::line("ipfs-path", "Path to the object(s)").many()],
     reply: Reply::Many,
+    records: &[Shape::of::<Stat>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Stat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     hash: String,

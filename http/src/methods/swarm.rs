@@ -6,10 +6,11 @@ mod peering;
 mod resources;
 
 use ipfs_kit_node::{Direction, NetError, PeerConnection, PeerId, Peers};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::id::Info;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::duration;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -69,6 +70,7 @@ const PEERS: Command = Command {
             "Also list information about peers identify (not in text)",
         ),
     ],
+    records: &[Shape::of::<Connections>()],
     run: Some(Run::Node(peers)),
     ..Command::EMPTY
 };
@@ -79,6 +81,7 @@ const CONNECT: Command = Command {
     about: "An address looks like /ip4/104.131.131.82/tcp/4001/p2p/ID. Without /p2p/ID whoever answers\n\
             there is taken; of a peer ID alone the addresses are looked up.",
     arguments: &[Argument::line("address", "Address of peer to connect to").many()],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(connect)),
     ..Command::EMPTY
 };
@@ -89,12 +92,14 @@ const DISCONNECT: Command = Command {
     about: "With a peer ID, or /p2p/ID, every connection to the peer is closed. A connection can be\n\
             opened again by either side.",
     arguments: &[Argument::line("address", "Address of peer to disconnect from").many()],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(disconnect)),
     ..Command::EMPTY
 };
 
 /// Lines of text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Strings")]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Lines {
     pub(super) strings: Vec<String>,
@@ -117,7 +122,7 @@ impl Lines {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Connections {
     peers: Vec<Connection>,
@@ -127,7 +132,7 @@ impl Record for Connections {
     const NAME: &'static str = "connInfos";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Connection {
     addr: String,
@@ -142,7 +147,7 @@ struct Connection {
     identify: Info,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct OpenStream {
     protocol: String,

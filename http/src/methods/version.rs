@@ -3,9 +3,10 @@
 use std::env::consts;
 
 use ipfs_kit_node::repo::REPO_VERSION;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Command, Opt, Reply, Run};
+use crate::command::{Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -24,6 +25,7 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["all"], "Show all version information"),
     ],
     subcommands: &[&check::COMMAND, &DEPS],
+    records: &[Shape::of::<Info>()],
     brief: true,
     run: Some(Run::Anywhere(run)),
     ..Command::EMPTY
@@ -34,6 +36,7 @@ const DEPS: Command = Command {
     tagline: "Shows information about dependencies used for build",
     about: "Print out all dependencies and their versions.",
     reply: Reply::Many,
+    records: &[Shape::of::<Dependency>()],
     run: Some(Run::Anywhere(deps)),
     ..Command::EMPTY
 };
@@ -44,7 +47,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by whoever builds a release; a build from a checkout has none.
 const COMMIT: Option<&str> = option_env!("IPFS_KIT_COMMIT");
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "VersionInfo")]
 #[serde(rename_all = "PascalCase")]
 struct Info {
     version: &'static str,
@@ -115,7 +119,7 @@ fn rust() -> &'static str {
     env!("CARGO_PKG_RUST_VERSION")
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Dependency {
     path: String,

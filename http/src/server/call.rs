@@ -20,7 +20,9 @@ use super::reply::{self, Head, Message, Notes, Outlet, Pipe, ReplyBody, ReplySin
 use super::request_id::RequestId;
 use super::running::{Running, Stops};
 use super::service::Service;
+use super::strict;
 use super::upload::{self, Parts, Upload};
+use super::version::ApiVersion;
 use super::waiting::Waiting;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -55,9 +57,14 @@ pub async fn call(
     };
     let asked = Asked(call.request.name().into());
     let both_names = door.face == Face::Seed;
-    let mut response = match at_once::answer(service, &call, &request, both_names) {
+    let strict = ApiVersion::of(request.uri().path()) == Some(ApiVersion::V1);
+    let at_once = match strict {
+        true => None,
+        false => at_once::answer(service, &call, &request, both_names),
+    };
+    let mut response = match at_once {
         Some(response) => response,
-        None => begin(service, call, request, boundary, door).await,
+        None => begin(service, call, request, boundary, door, strict).await,
     };
     response.extensions_mut().insert(asked);
     response
@@ -70,6 +77,7 @@ async fn begin(
     mut request: Request<RequestBody>,
     boundary: Option<String>,
     door: Door,
+    strict: bool,
 ) -> Response<ReplyBody> {
     // Who brings a body slowly takes nobody's place: he gets one while there are some left, and has waited long enough by
     // then to lose it to the next who does not. The owner's own pipes may take their time.
@@ -89,7 +97,9 @@ async fn begin(
         waiting,
         parts: boundary.map(|boundary| Parts::of(request.into_body(), &boundary)),
     };
+    let command = call.request.command();
     match admit(service, call, came).await {
+        Ok(started) if strict => strict::respond(started, command).await,
         Ok(started) => started.respond().await,
         Err(refusal) => refusal,
     }

@@ -151,7 +151,7 @@ pub async fn serve(
     pulse: Arc<Pulse>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let limits = *service.limits();
+    let limits = service.limits();
     let stream = Watched {
         stream,
         pulse: Arc::clone(&pulse),

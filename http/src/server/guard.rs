@@ -36,6 +36,7 @@ pub use rate::Rates;
 pub use secret::authorization;
 
 use super::route::Route;
+use super::version;
 
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,14 +154,17 @@ fn admit<'t>(parts: &Parts, policy: &Policy, secrets: Secrets<'t>) -> Option<Opt
     }
     let given = text(&parts.headers, AUTHORIZATION).unwrap_or_default();
     let path = parts.uri.path();
-    if policy.opens(given, path) {
+    // A method has two paths, and what opens the first opens both.
+    let known_as = version::known_as(path);
+    if policy.opens(given, path) | policy.opens(given, &known_as) {
         return Some(None);
     }
     let token = given
         .strip_prefix("Bearer ")
         .and_then(|secret| tokens.find(secret))
         .filter(|token| !token.scope.has_ended(secrets.now))?;
-    let opens = path == secret::ALWAYS || token.scope.covers(parts.method.as_str(), path);
+    let covers = |path| token.scope.covers(parts.method.as_str(), path);
+    let opens = known_as == secret::ALWAYS || covers(path) || covers(&known_as);
     opens.then_some(Some(token))
 }
 

@@ -194,6 +194,16 @@ impl Listener {
         }
     }
 
+    /// Whether others than this machine may reach it.
+    pub fn is_public(&self) -> bool {
+        match &self.socket {
+            Socket::Tcp(listener) => listener
+                .local_addr()
+                .is_ok_and(|at| !at.ip().to_canonical().is_loopback()),
+            Socket::Unix(..) => false,
+        }
+    }
+
     /// The TLS that its connections begin with.
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()

@@ -11,8 +11,7 @@ use crate::output::Encoding;
 use crate::request::{Common, Request};
 use crate::value::{Value, Values, parse_value};
 
-/// Where the methods are.
-pub const ROOT_PATH: &str = "/api/v0";
+use super::version::{self, ApiVersion};
 
 /// Options of every command that mean something to the daemon. Others are ignored, as in Kubo.
 pub const GLOBALS: &[Opt] = &[
@@ -82,7 +81,8 @@ pub fn parse(
     query: &str,
     has_body: bool,
 ) -> Result<Call, Refusal> {
-    let (path, mut words) = select(root, path)?;
+    let (version, method) = version::method(path).ok_or(Refusal::NotFound)?;
+    let (path, mut words) = select(root, method)?;
     let command = path[path.len() - 1];
     // In Kubo's order: of several mistakes the same one is told.
     let mut given = Vec::new();
@@ -130,6 +130,10 @@ pub fn parse(
         _ => None,
     };
     let common = common(&globals)?;
+    if version == ApiVersion::V1 && common.encoding != Encoding::Json {
+        let reason = "records of this version are JSON: give no other encoding, or call the method at /api/v0";
+        return Err(Refusal::Bad(reason.to_owned()));
+    }
     Ok(Call {
         request: Request {
             path,
@@ -141,19 +145,15 @@ pub fn parse(
     })
 }
 
-/// The command that a path names, from the root down, and the words behind it: a last word that names
+/// The command that the words of a path name, from the root down, and the words behind it: a last word that names
 /// no command is an argument of the one before it.
 fn select(
     root: &'static Command,
-    path: &str,
+    method: &str,
 ) -> Result<(Vec<&'static Command>, Vec<OsString>), Refusal> {
-    let words = path
-        .strip_prefix(ROOT_PATH)
-        .and_then(|path| path.strip_prefix('/'))
-        .ok_or(Refusal::NotFound)?;
     let mut found = vec![root];
     let mut rest = Vec::new();
-    let words: Vec<&str> = words.split('/').collect();
+    let words: Vec<&str> = method.split('/').collect();
     for (index, word) in words.iter().enumerate() {
         let parent = found[found.len() - 1];
         match parent.subcommand(word) {
@@ -331,6 +331,12 @@ mod tests {
         assert_eq!(call.request.options["stream"], Value::Bool(true));
         assert_eq!(call.request.common.encoding, Encoding::Text);
         assert_eq!(call.timeout, Some(Duration::from_secs(60)));
+        let strict = ok("/api/v1/pin/ls", "encoding=json");
+        assert_eq!(strict.request.name(), "pin/ls");
+        assert!(matches!(
+            refused("/api/v1/pin/ls", "enc=text"),
+            Refusal::Bad(_)
+        ));
     }
 
     #[test]

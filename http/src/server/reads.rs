@@ -3,6 +3,8 @@
 //! What is asked by `GET` any page can cause by a link, so nothing is here that changes, publishes, or keeps the
 //! node busy for long.
 
+use super::version;
+
 /// Paths of methods below the root of the RPC.
 const READS: &[&str] = &[
     "bitswap/stat",
@@ -44,9 +46,7 @@ const READS: &[&str] = &[
 
 /// Whether the method at this path of the port reads only.
 pub fn is_read(path: &str) -> bool {
-    path.strip_prefix(super::ROOT_PATH)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .is_some_and(|method| READS.binary_search(&method).is_ok())
+    version::method(path).is_some_and(|(_, method)| READS.binary_search(&method).is_ok())
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
                 "{method}"
             );
         }
-        assert!(is_read("/api/v0/cat") && is_read("/api/v0/pin/ls"));
+        assert!(is_read("/api/v0/cat") && is_read("/api/v1/pin/ls"));
         for none in [
             "/api/v0/add",
             "/api/v0/pin/rm",

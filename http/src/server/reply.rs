@@ -50,6 +50,8 @@ pub enum Message {
 pub struct Head {
     /// `Content-Type`.
     pub media_type: &'static str,
+    /// `Content-Type`, as the command itself says it, where Kubo says something else.
+    pub told: Option<&'static str>,
     /// Records that come one after the other.
     pub chunked: bool,
     /// Bytes as they are.
@@ -63,6 +65,7 @@ impl Head {
     pub fn new(command: &Command, encoding: Encoding, options: &Values) -> Head {
         Head {
             media_type: media_type(encoding),
+            told: None,
             chunked: match command.reply {
                 Reply::One | Reply::Bytes(_) => false,
                 Reply::Many => true,
@@ -198,6 +201,7 @@ impl<O: Outlet> Sink for ReplySink<O> {
 
     fn set_media_type(&mut self, media_type: &'static str) {
         self.head.media_type = media_type;
+        self.head.told = Some(media_type);
     }
 
     fn set_length(&mut self, bytes: u64, whole: u64) {

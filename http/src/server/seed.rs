@@ -23,7 +23,8 @@ pub use cluster::{CLUSTER, cluster};
 pub use docs::document;
 pub use docs::{DOCS, FILES as DOCS_FILES, files as docs_files, openapi, page as docs};
 pub use download::{DOWNLOAD, download};
-pub use refusal::shape;
+pub use refusal::{Refusal, shape};
+pub use result::{Made, make, response as result_response};
 pub use upload::{UPLOAD, upload};
 
 use super::body::RequestBody;

@@ -8,6 +8,7 @@ use hyper::header::{ALLOW, HeaderValue, ORIGIN, SERVER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 use ipfs_kit_node::Node;
 use ipfs_kit_node::tokens::{Token, seconds};
+use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answers::{no_content, not_found, plain};
@@ -20,6 +21,7 @@ use super::request_id::{CORRELATION_ID, REQUEST_ID, RequestId};
 use super::route::{self, Route, Serve};
 use super::running::Registry;
 use super::seed;
+use super::version::{API_VERSION, ApiVersion};
 use crate::methods::id;
 use crate::observed::{Asked, Observed, UNKNOWN};
 
@@ -48,9 +50,9 @@ pub struct Service {
 
 struct Shared {
     node: Node,
-    policy: Policy,
+    policy: RwLock<Arc<Policy>>,
     rates: Rates,
-    limits: Limits,
+    limits: RwLock<Limits>,
     room: Arc<Semaphore>,
     long_bodies: Arc<Semaphore>,
     running: Arc<Registry>,
@@ -64,9 +66,9 @@ impl Service {
         Service {
             shared: Arc::new(Shared {
                 node,
-                policy,
+                policy: RwLock::new(Arc::new(policy)),
                 rates: Rates::default(),
-                limits,
+                limits: RwLock::new(limits),
                 room: Arc::new(Semaphore::new(limits.commands)),
                 long_bodies: Arc::new(Semaphore::new(LONG_BODIES)),
                 running: Arc::default(),
@@ -82,8 +84,25 @@ impl Service {
     }
 
     /// What clients may take.
-    pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+    pub fn limits(&self) -> Limits {
+        *self.shared.limits.read()
+    }
+
+    /// Takes other rules for requests to come, and other deadlines for connections to come.
+    pub fn set(&self, policy: Policy, limits: Limits) {
+        *self.shared.policy.write() = Arc::new(policy);
+        let mut now = self.shared.limits.write();
+        // Room is made once.
+        *now = Limits {
+            connections: now.connections,
+            commands: now.commands,
+            ..limits
+        };
+    }
+
+    /// The rules of now.
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.shared.policy.read())
     }
 
     /// Room for commands.
@@ -119,7 +138,8 @@ impl Service {
     pub async fn answer(&self, mut request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
         let id = RequestId::of(request.headers());
         request.extensions_mut().insert(id.clone());
-        let policy = &self.shared.policy;
+        // One request has one policy, whatever comes meanwhile.
+        let policy = self.policy();
         // The answer to a preflight says itself what it allows.
         let preflight = guard::asks_for_permission(request.method(), request.headers());
         let origin = request
@@ -128,8 +148,13 @@ impl Service {
             .filter(|_| !preflight)
             .cloned();
         let method = request.method().clone();
-        let kit = door.face == Face::Seed && !request.uri().path().starts_with("/api/v0/");
-        let mut response = self.judge(request, door).await;
+        let version = ApiVersion::of(request.uri().path());
+        let kit = match version {
+            Some(ApiVersion::V0) => false,
+            Some(ApiVersion::V1) => true,
+            None => door.face == Face::Seed,
+        };
+        let mut response = self.judge(request, door, &policy).await;
         if kit {
             response = seed::shape(response);
         }
@@ -143,6 +168,9 @@ impl Service {
         }
         headers.insert(SERVER, HeaderValue::from_static(id::AGENT));
         headers.insert(REQUEST_ID, id.header());
+        if let Some(version) = version {
+            headers.insert(API_VERSION, version.header());
+        }
         if door.face == Face::Seed {
             headers.insert(CORRELATION_ID, id.header());
         }
@@ -151,7 +179,12 @@ impl Service {
         response
     }
 
-    async fn judge(&self, request: Request<Incoming>, door: Door) -> Response<ReplyBody> {
+    async fn judge(
+        &self,
+        request: Request<Incoming>,
+        door: Door,
+        policy: &Policy,
+    ) -> Response<ReplyBody> {
         let size: usize = request
             .headers()
             .iter()
@@ -170,7 +203,6 @@ impl Service {
             );
         };
         let (parts, body) = request.into_parts();
-        let policy = &self.shared.policy;
         let route = route::find(door.face, parts.uri.path());
         let secrets = Secrets {
             tokens: &tokens,

@@ -21,6 +21,17 @@ pub struct Layers {
     pub values: Vec<(String, Value)>,
 }
 
+impl Layers {
+    /// The file of the short form that is read now, if there is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        if self.config_file.is_some() || !self.environment {
+            return self.config_file.clone();
+        }
+        let variable = std::env::var_os("IPFS_KIT_CONFIG").filter(|value| !value.is_empty());
+        variable.map(PathBuf::from).or_else(short_form::find)
+    }
+}
+
 /// The configuration in force: every layer merged, read only.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -82,6 +93,13 @@ impl Config {
             .filter(|value| !value.is_null())
     }
 
+    /// The dotted keys that have another value, or none, in `other`.
+    pub fn differences(&self, other: &Config) -> Vec<String> {
+        let mut found = Vec::new();
+        differences(&self.document, &other.document, "", &mut found);
+        found
+    }
+
     /// The whole document without secrets.
     pub fn show(&self) -> Value {
         document::scrubbed(&self.document)
@@ -134,28 +152,42 @@ impl Config {
     }
 }
 
+fn differences(a: &Value, b: &Value, key: &str, found: &mut Vec<String>) {
+    if a == b {
+        return;
+    }
+    let empty = serde_json::Map::new();
+    let (a, b) = match (a, b) {
+        (Value::Object(a), Value::Object(b)) => (a, b),
+        // What was not there had none of what is in it.
+        (Value::Object(a), Value::Null) => (a, &empty),
+        (Value::Null, Value::Object(b)) => (&empty, b),
+        _ => return found.push(key.to_owned()),
+    };
+    let added = b.keys().filter(|name| !a.contains_key(*name));
+    for name in a.keys().chain(added) {
+        let below = match key {
+            "" => name.clone(),
+            key => format!("{key}.{name}"),
+        };
+        let value = |map: &serde_json::Map<String, Value>| map.get(name).cloned();
+        let (a, b) = (value(a).unwrap_or_default(), value(b).unwrap_or_default());
+        differences(&a, &b, &below, found);
+    }
+}
+
 const DEFAULT_STORAGE_MAX: u64 = 10_000_000_000;
 
 fn read_short_form(layers: &Layers) -> Result<Option<(PathBuf, ShortForm)>, ConfigError> {
-    let named = layers.config_file.clone();
-    let path = match named {
-        Some(path) => Some(path),
-        None if layers.environment => {
-            let variable = std::env::var_os("IPFS_KIT_CONFIG").filter(|value| !value.is_empty());
-            match variable {
-                Some(path) if !std::path::Path::new(&path).is_file() => {
-                    let reason = format!("there is no file {path:?}");
-                    return Err(ConfigError::BadVariable {
-                        name: "IPFS_KIT_CONFIG",
-                        reason,
-                    });
-                }
-                Some(path) => Some(PathBuf::from(path)),
-                None => short_form::find(),
-            }
-        }
-        None => None,
-    };
+    let path = layers.file();
+    if let Some(path) = path.as_deref().filter(|path| !path.is_file())
+        && layers.config_file.is_none()
+    {
+        return Err(ConfigError::BadVariable {
+            name: "IPFS_KIT_CONFIG",
+            reason: format!("there is no file {path:?}"),
+        });
+    }
     path.map(|path| short_form::load(&path).map(|form| (path, form)))
         .transpose()
 }
@@ -201,6 +233,28 @@ fn role(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn differences_are_told_by_their_keys() {
+        let config = |key: &str, value: Value| {
+            let values = vec![(key.to_owned(), value)];
+            let layers = Layers {
+                values,
+                ..Layers::default()
+            };
+            Config::merged(&json!({}), &layers).unwrap()
+        };
+        let plain = Config::merged(&json!({}), &Layers::default()).unwrap();
+        assert!(plain.differences(&plain.clone()).is_empty());
+        let limits = config("API.Limits", json!({"IdleTimeout": "5s"}));
+        assert_eq!(plain.differences(&limits), ["API.Limits.IdleTimeout"]);
+        assert_eq!(limits.differences(&plain), ["API.Limits.IdleTimeout"]);
+        let pubsub = config("Pubsub.Enabled", json!(true));
+        assert_eq!(
+            limits.differences(&pubsub),
+            ["API.Limits.IdleTimeout", "Pubsub.Enabled"]
+        );
+    }
 
     #[test]
     fn layers_win_in_order() {

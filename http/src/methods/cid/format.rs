@@ -2,10 +2,11 @@
 
 use ipfs_kit_node::cid::{Base, Cid, Version, base_name};
 use ipfs_kit_node::{codec, hash};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bases;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -46,6 +47,7 @@ pub const FORMAT: Command = Command {
         Opt::text(&["b"], "Multibase to display CID in"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Formatted>()],
     run: Some(Run::Anywhere(run_format)),
     ..Command::EMPTY
 };
@@ -57,11 +59,12 @@ pub const BASE32: Command = Command {
     about: "Normalizes passed CIDs to their canonical case-insensitive encoding.",
     arguments: &[Argument::line("cid", "CIDs to convert").many()],
     reply: Reply::Many,
+    records: &[Shape::of::<Formatted>()],
     run: Some(Run::Anywhere(run_base32)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Formatted {
     cid_str: String,

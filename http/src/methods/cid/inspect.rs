@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use ipfs_kit_node::cid::{Base, Cid, Multihash, Version, base_name};
 use ipfs_kit_node::{codec, hash};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Run};
+use crate::command::{Argument, Command, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -22,11 +23,12 @@ pub const COMMAND: Command = Command {
             If a PeerID string is provided instead of a CID, a helpful error with the equivalent CID\n\
             representation is returned.",
     arguments: &[Argument::line("cid", "CID to inspect")],
+    records: &[Shape::of::<Inspected>()],
     run: Some(Run::Anywhere(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Inspected {
     cid: String,
@@ -41,19 +43,19 @@ struct Inspected {
     error_msg: String,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 struct InspectedBase {
     prefix: String,
     name: &'static str,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 struct InspectedCodec {
     code: u64,
     name: &'static str,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 struct InspectedHash {
     code: u64,
     name: &'static str,

@@ -1,11 +1,12 @@
 //! `config profile`: sets of values that belong together.
 
 use ipfs_kit_node::config::ProfileChange;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{load, profile_names, sorted};
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::{Record, go_json};
@@ -32,6 +33,7 @@ const APPLY: Command = Command {
         &["dry-run"],
         "print difference between the current config and the config that would be generated",
     )],
+    records: &[Shape::of::<Update>()],
     run: Some(Run::Node(apply)),
     ..Command::EMPTY
 };
@@ -39,11 +41,14 @@ const APPLY: Command = Command {
 const LIST: Command = Command {
     name: "list",
     tagline: "List the available profiles",
+    records: &[Shape::of::<Profile>()],
+    reply: Reply::Many,
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigProfileUpdate")]
 #[serde(rename_all = "PascalCase")]
 struct Update {
     old_cfg: Value,
@@ -54,7 +59,8 @@ impl Record for Update {
     const NAME: &'static str = "ConfigUpdateOutput";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigProfile")]
 #[serde(rename_all = "PascalCase")]
 struct Profile {
     name: &'static str,

@@ -3,10 +3,11 @@
 use std::io::{self, Read, Write as _};
 
 use ipfs_kit_node::{CarImport, CarImportEvent, Cid};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Link;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::host::{Counting, Need};
 use crate::invocation::Invocation;
@@ -76,6 +77,7 @@ pub const IMPORT: Command = Command {
         .default("false"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Imported>()],
     run: Some(Run::Node(import)),
     ..Command::EMPTY
 };
@@ -103,7 +105,7 @@ fn export(invocation: &mut Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Imported {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,14 +114,15 @@ struct Imported {
     stats: Option<Stats>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Root {
     cid: Link,
     pin_error_msg: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DagCarStats")]
 #[serde(rename_all = "PascalCase")]
 struct Stats {
     block_count: u64,

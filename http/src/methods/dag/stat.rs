@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use ipfs_kit_node::DagStatReport;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::host::Counting;
 use crate::human;
@@ -25,11 +26,13 @@ pub const COMMAND: Command = Command {
         "Show progress; by default when stderr is a terminal",
     )],
     reply: Reply::Many,
+    records: &[Shape::of::<Summary>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DagStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     cid: String,
@@ -39,7 +42,7 @@ struct Stat {
     num_blocks: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Summary {
     #[serde(skip_serializing_if = "is_zero")]

@@ -2,13 +2,14 @@
 
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::columns;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::duration;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -23,6 +24,7 @@ pub const COMMAND: Command = Command {
             shown.",
     options: &[Opt::flag(&["verbose", "v"], "Print extra information")],
     subcommands: &[&CLEAR, &SET_TIME],
+    records: &[Shape::of::<Vec<Entry>>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -48,7 +50,8 @@ const SET_TIME: Command = Command {
 /// Go's zero time.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RunningCommand")]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
     start_time: String,

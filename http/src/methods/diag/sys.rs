@@ -4,10 +4,11 @@ use std::env::{self, consts};
 use std::fs;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::command::{Command, Run};
+use crate::command::{Command, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::version;
@@ -19,13 +20,15 @@ pub const COMMAND: Command = Command {
     name: "sys",
     tagline: "Print system diagnostic information",
     about: "Prints out information about your computer to aid in easier debugging.",
+    records: &[Shape::of::<Report>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SystemReport")]
 #[serde(transparent)]
-struct Report(Value);
+struct Report(#[schemars(with = "serde_json::Map<String, Value>")] Value);
 
 impl Record for Report {
     const NAME: &'static str = "map[string]interface {}";

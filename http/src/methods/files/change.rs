@@ -3,10 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipfs_kit_node::{Cid, Error, Mfs, MfsNaming, Node, codec, mfs_path};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{CID_VERSION, FLUSH, HASH, PARENTS, Place, check_path, is_missing, naming};
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -74,6 +75,7 @@ pub const FLUSH_PATH: Command = Command {
     about: "Makes everything that was changed with --flush=false durable; prints the CID of the path.",
     arguments: &[Argument::word("path", "Path to flush. Default: '/'").optional()],
     options: &[FLUSH],
+    records: &[Shape::of::<Flushed>()],
     run: Some(Run::Node(flush)),
     ..Command::EMPTY
 };
@@ -128,7 +130,8 @@ pub const TOUCH: Command = Command {
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilesFlushed")]
 #[serde(rename_all = "PascalCase")]
 struct Flushed {
     cid: String,

@@ -1,9 +1,10 @@
 //! `files chroot`: another root, when the one that is there cannot be read.
 
 use ipfs_kit_node::Cid;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -29,11 +30,13 @@ pub const COMMAND: Command = Command {
         ),
         super::FLUSH,
     ],
+    records: &[Shape::of::<Message>()],
     run: Some(Run::Local),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilesChrootMessage")]
 #[serde(rename_all = "PascalCase")]
 struct Message {
     message: String,

@@ -1,11 +1,12 @@
 //! `files ls`: the entries of a directory.
 
 use ipfs_kit_node::{MfsListed, Node, mfs_path};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{FLUSH, check_path};
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
 use crate::output::{Output, Record};
@@ -21,17 +22,20 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["U"], "Do not sort; list entries in directory order"),
         FLUSH,
     ],
+    records: &[Shape::of::<Listing>()],
     run: Some(Run::Node(ls)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilesListing")]
 #[serde(rename_all = "PascalCase")]
 struct Listing {
     entries: Option<Vec<Entry>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilesEntry")]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
     name: String,
@@ -97,7 +101,7 @@ fn list_dir(
     long: bool,
 ) -> Result<(), Failure> {
     let mfs = node.mfs();
-    if let Some(mut list) = invocation.out.list("Entries") {
+    if let Some(mut list) = invocation.out.list::<Listing>("Entries") {
         mfs.list(path, long, &mut |listed| {
             list.push(&Entry::new(listed, long)).map_err(to_io)
         })?;

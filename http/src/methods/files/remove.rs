@@ -1,10 +1,11 @@
 //! `files rm`.
 
 use ipfs_kit_node::{Mfs, MfsError, mfs_path};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{FLUSH, check_path, is_missing};
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::{Record, go_json};
@@ -24,11 +25,13 @@ pub const COMMAND: Command = Command {
         FLUSH,
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Refused>()],
     run: Some(Run::Node(rm)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilesRefusal")]
 #[serde(transparent)]
 struct Refused(String);
 

@@ -1,11 +1,12 @@
 //! `files stat`: what a path leads to.
 
 use ipfs_kit_node::{EntryKind, FileStat};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{FLUSH, Place};
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::human;
 use crate::invocation::Invocation;
@@ -42,12 +43,14 @@ pub const COMMAND: Command = Command {
         ),
         FLUSH,
     ],
+    records: &[Shape::of::<Stat>()],
     brief: true,
     run: Some(Run::Node(stat)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilesStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     hash: String,

@@ -2,10 +2,11 @@
 
 use ipfs_kit_node::format_peer_id;
 use ipfs_kit_node::names::parse_name;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{IPNS_BASE, key};
-use crate::command::{Argument, Command, Run};
+use crate::command::{Argument, Command, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::swarm::Lines;
@@ -24,6 +25,7 @@ pub const COMMAND: Command = Command {
 const STATE: Command = Command {
     name: "state",
     tagline: "Query the state of IPNS pubsub",
+    records: &[Shape::of::<State>()],
     run: Some(Run::Node(state)),
     ..Command::EMPTY
 };
@@ -32,6 +34,7 @@ const SUBS: Command = Command {
     name: "subs",
     tagline: "Show current name subscriptions",
     options: &[IPNS_BASE],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(subs)),
     ..Command::EMPTY
 };
@@ -43,11 +46,13 @@ const CANCEL: Command = Command {
         "name",
         "Name to cancel the subscription for",
     )],
+    records: &[Shape::of::<Cancelled>()],
     run: Some(Run::Node(cancel)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NamePubsubState")]
 #[serde(rename_all = "PascalCase")]
 struct State {
     enabled: bool,
@@ -57,7 +62,7 @@ impl Record for State {
     const NAME: &'static str = "ipnsPubsubState";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Cancelled {
     canceled: bool,

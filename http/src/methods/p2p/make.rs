@@ -3,9 +3,10 @@
 use std::io::Write as _;
 
 use ipfs_kit_node::Tunnel;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -41,6 +42,7 @@ pub const FORWARD: Command = Command {
         ),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Foreground>()],
     run: Some(Run::Node(forward)),
     ..Command::EMPTY
 };
@@ -71,11 +73,12 @@ pub const LISTEN: Command = Command {
         ),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Foreground>()],
     run: Some(Run::Node(listen)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Foreground {
     status: &'static str,

@@ -1,11 +1,12 @@
 //! `p2p stream`: connections through tunnels.
 
 use ipfs_kit_node::TunnelStream;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::HEADERS;
 use crate::columns::aligned;
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -23,6 +24,7 @@ const LS: Command = Command {
     name: "ls",
     tagline: "List active p2p streams",
     options: &[HEADERS],
+    records: &[Shape::of::<Streams>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -36,7 +38,7 @@ const CLOSE: Command = Command {
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Stream {
     #[serde(rename = "HandlerID")]
     id: String,
@@ -48,7 +50,7 @@ struct Stream {
     target: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Streams {
     /// Kubo writes null for none.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use ipfs_kit_node::{Pin, PinFilter, PinKind, PinList};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
@@ -50,11 +51,13 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["names"], "Include pin names in the output"),
     ],
     reply: Reply::ManyIf("stream"),
+    records: &[Shape::of::<List>(), Shape::of::<Streamed>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PinStreamed")]
 #[serde(rename_all = "PascalCase")]
 struct Streamed {
     cid: String,
@@ -67,14 +70,16 @@ impl Record for Streamed {
     const NAME: &'static str = "PinLsObject";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PinListed")]
 #[serde(rename_all = "PascalCase")]
 struct Listed {
     r#type: String,
     name: String,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "PinList")]
 #[serde(rename_all = "PascalCase")]
 struct List {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

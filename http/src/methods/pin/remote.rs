@@ -1,10 +1,11 @@
 //! `pin remote`: pins at services elsewhere.
 
 use ipfs_kit_node::{Cid, Node, RemotePin, RemotePinFilter, RemoteStatus};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Argument, Command, Opt, Reply, Run};
+use crate::command::{Argument, Command, Opt, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
@@ -41,6 +42,7 @@ const ADD: Command = Command {
              pinned status)",
         ),
     ],
+    records: &[Shape::of::<Pin>()],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -52,6 +54,7 @@ const LS: Command = Command {
             --status=queued,pinning,pinned,failed to list pins in all states.",
     options: &[SERVICE, NAME, CID, STATUS],
     reply: Reply::Many,
+    records: &[Shape::of::<Pin>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -88,7 +91,7 @@ const STATUS: Opt = Opt::list(
 )
 .default("pinned");
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Pin {
     status: &'static str,

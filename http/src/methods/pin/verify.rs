@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use ipfs_kit_node::PinVerified;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cid_style::CidStyle;
-use crate::command::{Command, Opt, Reply, Run};
+use crate::command::{Command, Opt, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, to_io};
 use crate::output::Record;
@@ -21,11 +22,13 @@ pub const COMMAND: Command = Command {
         Opt::flag(&["quiet", "q"], "Write just hashes of broken pins"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Verified>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PinVerified")]
 #[serde(rename_all = "PascalCase")]
 struct Verified {
     cid: String,
@@ -35,7 +38,7 @@ struct Verified {
     bad_nodes: Vec<BadNode>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct BadNode {
     cid: String,

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 
@@ -50,6 +50,7 @@ pub const COMMAND: Command = Command {
         ),
         Opt::flag(&["queues"], "Display provide and reprovide queue sizes"),
     ],
+    records: &[Shape::of::<record::Stats>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };

@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use ipfs_kit_node::{Bandwidth, NetError, PeerId, Peers, parse_peer};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Command, Opt, Reply, Run};
+use crate::command::{Command, Opt, Reply, Run, Shape};
 use crate::duration;
 use crate::failure::Failure;
 use crate::human;
@@ -37,6 +38,7 @@ pub const COMMAND: Command = Command {
         .default("1s"),
     ],
     reply: Reply::Many,
+    records: &[Shape::of::<Stats>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
@@ -44,7 +46,8 @@ pub const COMMAND: Command = Command {
 /// Between two updates at least.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BandwidthStats")]
 #[serde(rename_all = "PascalCase")]
 struct Stats {
     total_in: u64,

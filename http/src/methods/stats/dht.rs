@@ -1,10 +1,11 @@
 //! `stats dht`: the routing tables.
 
 use ipfs_kit_node::{NetError, RoutingTable, TablePeer};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::columns::aligned;
-use crate::command::{Argument, Command, Reply, Run};
+use crate::command::{Argument, Command, Reply, Run, Shape};
 use crate::escape;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -25,11 +26,13 @@ pub const COMMAND: Command = Command {
     .many()
     .optional()],
     reply: Reply::Many,
+    records: &[Shape::of::<Stat>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DhtStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     name: String,
@@ -40,7 +43,7 @@ impl Record for Stat {
     const NAME: &'static str = "dhtStat";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Bucket {
     last_refresh: &'static str,
@@ -48,7 +51,8 @@ struct Bucket {
     peers: Option<Vec<Peer>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DhtPeer")]
 struct Peer {
     #[serde(rename = "ID")]
     id: String,

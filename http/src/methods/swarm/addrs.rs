@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ipfs_kit_node::{Multiaddr, PeerIdentity};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Lines;
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -18,6 +19,7 @@ pub const COMMAND: Command = Command {
     tagline: "List known addresses. Useful for debugging",
     about: "Lists all addresses this node is aware of.",
     subcommands: &[&AUTONAT, &LOCAL, &LISTEN],
+    records: &[Shape::of::<Known>()],
     run: Some(Run::Node(known)),
     ..Command::EMPTY
 };
@@ -27,6 +29,7 @@ const LOCAL: Command = Command {
     tagline: "List local addresses",
     about: "Lists all local listening addresses announced to the network.",
     options: &[Opt::flag(&["id"], "Show peer ID in addresses")],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(local)),
     ..Command::EMPTY
 };
@@ -36,6 +39,7 @@ const AUTONAT: Command = Command {
     tagline: "Show address reachability as determined by AutoNAT V2",
     about: "Shows which addresses of this node others could dial, and which of the public ones nobody has\n\
             tried.",
+    records: &[Shape::of::<Autonat>()],
     run: Some(Run::Node(autonat)),
     ..Command::EMPTY
 };
@@ -43,11 +47,13 @@ const AUTONAT: Command = Command {
 const LISTEN: Command = Command {
     name: "listen",
     tagline: "List interface listening addresses",
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(listen)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KnownAddrs")]
 #[serde(rename_all = "PascalCase")]
 struct Known {
     addrs: BTreeMap<String, Vec<String>>,
@@ -98,7 +104,7 @@ fn listen(invocation: &mut Invocation) -> Result<(), Failure> {
     invocation.close(node)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Autonat {
     reachability: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]

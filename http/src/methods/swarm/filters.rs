@@ -4,7 +4,7 @@ use ipfs_kit_node::address_range;
 use serde_json::Value;
 
 use super::Lines;
-use crate::command::{Argument, Command, Run};
+use crate::command::{Argument, Command, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::config::load;
@@ -22,6 +22,7 @@ pub const COMMAND: Command = Command {
             those of the config key Swarm.AddrFilters, where changes are kept too. Connections that\n\
             are open stay open.",
     subcommands: &[&LS, &ADD, &RM],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -29,6 +30,7 @@ pub const COMMAND: Command = Command {
 const LS: Command = Command {
     name: "ls",
     tagline: "List address filters; the same as 'swarm filters'",
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -38,6 +40,7 @@ const ADD: Command = Command {
     tagline: "Add an address filter",
     about: "The filter takes effect at once and is kept in the config. The output is what was added.",
     arguments: &[Argument::line("address", "Multiaddr to filter").many()],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -48,6 +51,7 @@ const RM: Command = Command {
     about: "The range is open at once and leaves the config. 'all' or '*' removes every filter. The\n\
             output is what the config had.",
     arguments: &[Argument::line("address", "Multiaddr filter to remove").many()],
+    records: &[Shape::of::<Lines>()],
     run: Some(Run::Node(remove)),
     ..Command::EMPTY
 };

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use ipfs_kit_node::parse_peer;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Reply, Run};
+use crate::command::{Argument, Command, Reply, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -30,6 +31,7 @@ const ADD: Command = Command {
     )
     .many()],
     reply: Reply::Many,
+    records: &[Shape::of::<Outcome>()],
     run: Some(Run::Node(add)),
     ..Command::EMPTY
 };
@@ -37,6 +39,7 @@ const ADD: Command = Command {
 const LS: Command = Command {
     name: "ls",
     tagline: "List peers registered in the peering subsystem",
+    records: &[Shape::of::<Peers>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -47,11 +50,13 @@ const RM: Command = Command {
     about: "An open connection to the peer stays open.",
     arguments: &[Argument::word("ID", "ID of peer to remove from the peering subsystem").many()],
     reply: Reply::Many,
+    records: &[Shape::of::<Outcome>()],
     run: Some(Run::Node(remove)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PeeringOutcome")]
 struct Outcome {
     #[serde(rename = "ID")]
     id: String,
@@ -63,7 +68,8 @@ impl Record for Outcome {
     const NAME: &'static str = "peeringResult";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PeeringPeers")]
 #[serde(rename_all = "PascalCase")]
 struct Peers {
     peers: Vec<Peer>,
@@ -73,7 +79,8 @@ impl Record for Peers {
     const NAME: &'static str = "addrInfos";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PeeringPeer")]
 struct Peer {
     #[serde(rename = "ID")]
     id: String,

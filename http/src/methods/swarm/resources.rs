@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ipfs_kit_node::{Limits, Resources, Usage};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::command::{Command, Run};
+use crate::command::{Command, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Record;
@@ -29,13 +30,24 @@ pub const COMMAND: Command = Command {
             \x20 Swarm.Bandwidth.Up, .Down             bytes in a second, as 2MB; 0 for no limit\n\
             Inbound connections are limited to one for each MiB of MaxMemory, at least 800 and twice\n\
             Swarm.ConnMgr.HighWater. Peers of 'swarm peering' are let in beyond the limits.",
+    records: &[Shape::of::<Report>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
 /// A limit as Kubo writes it.
-#[derive(Debug, Clone, Copy)]
-struct Limit(Option<u64>);
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(rename = "ResourceLimit")]
+struct Limit(#[schemars(with = "NumberOrText")] Option<u64>);
+
+/// A number, or `unlimited`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "a shape of what is written by hand")]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
 
 impl Serialize for Limit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -47,8 +59,9 @@ impl Serialize for Limit {
 }
 
 /// A limit of memory, which Kubo writes as text because 64 bits do not fit a JSON number everywhere.
-#[derive(Debug, Clone, Copy)]
-struct MemoryLimit(Option<u64>);
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(rename = "MemoryLimit")]
+struct MemoryLimit(#[schemars(with = "String")] Option<u64>);
 
 impl Serialize for MemoryLimit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,7 +72,7 @@ impl Serialize for MemoryLimit {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Scope {
     #[serde(rename = "Memory")]
     memory: MemoryLimit,
@@ -143,7 +156,8 @@ impl Scope {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Resources")]
 #[serde(rename_all = "PascalCase")]
 struct Report {
     system: Scope,

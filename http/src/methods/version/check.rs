@@ -1,9 +1,10 @@
 //! `version check`: whether peers run a newer version.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::VERSION;
-use crate::command::{Command, Opt, Run};
+use crate::command::{Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::methods::id;
@@ -20,11 +21,12 @@ pub const COMMAND: Command = Command {
         "Percentage (1-100) of sampled peers with the new version needed to trigger an update warning",
     )
     .default("5")],
+    records: &[Shape::of::<Checked>()],
     run: Some(Run::Node(run)),
     ..Command::EMPTY
 };
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Checked {
     update_available: bool,

@@ -99,7 +99,7 @@ async fn whole(
     body: &mut RequestBody,
 ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
     let waiting = Arc::clone(body.waiting());
-    let Limits { body: limit, .. } = *service.limits();
+    let Limits { body: limit, .. } = service.limits();
     let (mut whole, mut room) = (Vec::new(), None);
     let read = async {
         while let Some(frame) = body.frame().await {

@@ -9,7 +9,7 @@ use crate::server::route::Answer;
 use crate::server::service::Service;
 
 /// Where the cluster will be.
-pub const CLUSTER: &str = "/api/v0/cluster/";
+pub const CLUSTER: [&str; 2] = ["/api/v0/cluster/", "/api/v1/cluster/"];
 
 /// Refuses.
 pub fn cluster(_: Service, _: Request<RequestBody>) -> Answer {

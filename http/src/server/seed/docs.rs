@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use super::json_response;
 use crate::documents::{self, Method};
+use crate::output::add_both_names;
 use crate::server::answers::not_found;
 use crate::server::body::RequestBody;
+use crate::server::reads;
 use crate::server::reply::ReplyBody;
 use crate::server::route::Answer;
 use crate::server::service::Service;
-use crate::server::{ROOT_PATH, reads};
 
 /// Where the page is, and the files that it is made of.
 pub const DOCS: &str = "/docs";
@@ -147,12 +148,10 @@ pub fn document() -> Value {
         .map(|method| method.words.join("/"))
         .collect();
     if let Some(paths) = document["paths"].as_object_mut() {
-        for (path, item) in paths.iter_mut().filter(|(path, _)| reads::is_read(path)) {
+        for (_, item) in paths.iter_mut().filter(|(path, _)| reads::is_read(path)) {
             let mut get = item["post"].clone();
-            get["operationId"] = json!(format!(
-                "get_{}",
-                &path[ROOT_PATH.len() + 1..].replace('/', "_")
-            ));
+            let id = get["operationId"].as_str().unwrap_or_default();
+            get["operationId"] = json!(format!("get_{id}"));
             if let Some(fields) = get.as_object_mut() {
                 fields.shift_remove("requestBody");
             }
@@ -162,6 +161,7 @@ pub fn document() -> Value {
             paths.insert(path.to_owned(), item);
         }
     }
+    name_twice(&mut document);
     document["components"]["schemas"]["Result"] = json!({
         "type": "object",
         "required": ["success", "operation", "timestamp"],
@@ -173,22 +173,30 @@ pub fn document() -> Value {
         "description": "And the fields of the record; `items` and `count` where there may be many; `data` and \
             `encoding` for bytes.",
     });
-    document["components"]["schemas"]["Refusal"] = json!({
-        "type": "object",
-        "required": ["success", "error", "error_type", "status_code"],
-        "properties": {
-            "success": {"const": false},
-            "error": {"type": "string"},
-            "error_type": {"type": "string"},
-            "status_code": {"type": "integer"},
-            "recoverable": {"type": "boolean"},
-        },
-    });
     document
 }
 
-const ABOUT: &str = "The RPC of Kubo below /api/v0, whose reading methods are answered to GET too, and the routes \
-    of the Python kit: any method as POST /api/METHOD with its arguments in JSON, uploads, downloads.";
+/// What a record has by two names at this port is told by both.
+fn name_twice(document: &mut Value) {
+    let paths = document["paths"].as_object();
+    let operations = paths.into_iter().flatten().map(|(_, item)| &item["post"]);
+    let mut records: Vec<String> = Vec::new();
+    for operation in operations {
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let several = schema["anyOf"].as_array().into_iter().flatten();
+        let references = several.chain([schema]);
+        records.extend(references.filter_map(|schema| schema["$ref"].as_str().map(str::to_owned)));
+    }
+    for record in records {
+        let record = document.pointer_mut(record.trim_start_matches('#'));
+        if let Some(properties) = record.and_then(|record| record.get_mut("properties")) {
+            add_both_names(properties);
+        }
+    }
+}
+
+const ABOUT: &str = "The RPC of Kubo below /api/v0, the same always in JSON below /api/v1, reading methods by GET \
+    too, and the routes of the Python kit: any method as POST /api/METHOD with its arguments in JSON, uploads, downloads.";
 
 /// The routes of the kit.
 fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
@@ -221,10 +229,7 @@ fn routes(methods: &[String]) -> Vec<(&'static str, Value)> {
 }
 
 fn refused() -> Value {
-    json!({
-        "description": "Refused or failed; the status is also in the body.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
-    })
+    json!({"$ref": "#/components/responses/Refused"})
 }
 
 fn done(about: &str) -> Value {

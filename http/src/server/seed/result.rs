@@ -118,9 +118,18 @@ async fn respond(started: Started, operation: &str, id: Option<&RequestId>) -> R
     response(ReplyBody::stream(made, false, waiting, Box::new(running)))
 }
 
+/// What makes a result of what a command sends.
+pub trait Made: Send {
+    /// Takes a message, but for the end.
+    fn take(&mut self, message: Message, out: &mut Vec<u8>);
+
+    /// Writes what belongs behind everything.
+    fn end(&mut self, notes: &str, out: &mut Vec<u8>);
+}
+
 /// Makes the rest of a result, as long as somebody takes it.
-async fn make(
-    mut writer: Writer,
+pub async fn make(
+    mut writer: impl Made,
     mut text: Vec<u8>,
     mut pieces: mpsc::Receiver<Message>,
     send: mpsc::Sender<Message>,
@@ -150,7 +159,8 @@ async fn make(
     }
 }
 
-fn response(body: ReplyBody) -> Response<ReplyBody> {
+/// The response of a result in JSON.
+pub fn response(body: ReplyBody) -> Response<ReplyBody> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
@@ -219,17 +229,6 @@ impl Writer {
                  \"correlation_id\":{id}",
                 now()
             ),
-        }
-    }
-
-    /// Takes what a command sends, but for its end.
-    fn take(&mut self, message: Message, out: &mut Vec<u8>) {
-        match message {
-            Message::Head(head) if head.media_type != "application/json" || head.raw => {
-                self.kind = Kind::Bytes;
-            }
-            Message::Head(_) | Message::End(..) => {}
-            Message::Data(data) => self.data(&data, out),
         }
     }
 
@@ -330,6 +329,18 @@ impl Writer {
             }
         }
     }
+}
+
+impl Made for Writer {
+    fn take(&mut self, message: Message, out: &mut Vec<u8>) {
+        match message {
+            Message::Head(head) if head.media_type != "application/json" || head.raw => {
+                self.kind = Kind::Bytes;
+            }
+            Message::Head(_) | Message::End(..) => {}
+            Message::Data(data) => self.data(&data, out),
+        }
+    }
 
     fn end(&mut self, notes: &str, out: &mut Vec<u8>) {
         self.begin(out);
@@ -372,6 +383,7 @@ mod tests {
 
     const ONE: Head = Head {
         media_type: "application/json",
+        told: None,
         chunked: false,
         raw: false,
         length: None,

@@ -11,6 +11,7 @@ use super::refusal::{Refusal, settled};
 use super::result::{self, Caller};
 use crate::client::escape;
 use crate::methods::ROOT;
+use crate::server::ROOT_PATH;
 use crate::server::body::RequestBody;
 use crate::server::call::boundary;
 use crate::server::form::{Event, Form};
@@ -72,7 +73,7 @@ async fn answer(
 }
 
 fn call(query: &str) -> Result<Call, Refusal> {
-    let path = format!("{}/add", parse::ROOT_PATH);
+    let path = format!("{}/add", ROOT_PATH);
     let named = |pair: &str| {
         let (name, value) = pair.split_at(pair.find('=').unwrap_or(pair.len()));
         let field = FIELDS.iter().find(|(field, _)| *field == name);

@@ -1,9 +1,10 @@
 //! `pin remote service`: which services there are.
 
 use ipfs_kit_node::RemotePinCounts;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::{Argument, Command, Opt, Run};
+use crate::command::{Argument, Command, Opt, Run, Shape};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::{Record, push_columns};
@@ -47,6 +48,7 @@ const LS: Command = Command {
         "Try to fetch and display current pin count on remote service \
          (queued/pinning/pinned/failed)",
     )],
+    records: &[Shape::of::<Services>()],
     run: Some(Run::Node(list)),
     ..Command::EMPTY
 };
@@ -63,7 +65,7 @@ const RM: Command = Command {
     ..Command::EMPTY
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Services {
     remote_services: Vec<Service>,
@@ -73,7 +75,7 @@ impl Record for Services {
     const NAME: &'static str = "PinServicesList";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Service {
     service: String,
@@ -82,7 +84,8 @@ struct Service {
     stat: Option<Stat>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PinServiceStat")]
 #[serde(rename_all = "PascalCase")]
 struct Stat {
     status: &'static str,
@@ -90,7 +93,7 @@ struct Stat {
     pin_count: Option<Counts>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Counts {
     queued: u64,

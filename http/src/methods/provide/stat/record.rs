@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use ipfs_kit_node::ProvideStat;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{REPLICAS, seconds};
@@ -10,7 +11,8 @@ use crate::methods::ls::meta::rfc3339;
 use crate::output::Record;
 
 /// The whole answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProvideStats")]
 #[serde(rename_all = "PascalCase")]
 pub struct Stats {
     sweep: Sweep,
@@ -23,7 +25,7 @@ impl Record for Stats {
     const NAME: &'static str = "provideStats";
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Sweep {
     closed: bool,
     connectivity: Connectivity,
@@ -35,20 +37,20 @@ struct Sweep {
     network: Network,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Connectivity {
     status: &'static str,
     since: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Queues {
     pending_key_provides: u64,
     pending_region_provides: u64,
     pending_region_reprovides: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Schedule {
     keys: u64,
     regions: u64,
@@ -57,7 +59,7 @@ struct Schedule {
     next_reprovide_prefix: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Workers {
     max: u64,
     active: u64,
@@ -70,7 +72,7 @@ struct Workers {
     max_provide_conns_per_worker: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Timing {
     uptime: u64,
     reprovides_interval: u64,
@@ -79,13 +81,13 @@ struct Timing {
     max_reprovide_delay: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Operations {
     ongoing: Ongoing,
     past: Past,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Ongoing {
     region_provides: u64,
     key_provides: u64,
@@ -93,7 +95,7 @@ struct Ongoing {
     key_reprovides: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Past {
     records_provided: u64,
     keys_provided: u64,
@@ -105,7 +107,7 @@ struct Past {
     regions_reprovided_last_cycle: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Network {
     peers: u64,
     reachable: u64,
