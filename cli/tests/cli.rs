@@ -30,6 +30,7 @@ mod cli {
     mod repo;
     mod serve;
     mod settings;
+    mod starting;
     mod stop;
     mod swarm;
     mod traces;

@@ -200,6 +200,10 @@ async fn run_server(
         let number = signals.next().await;
         process::exit(EXIT_SIGNAL + number);
     });
+    if !offline {
+        // What comes from now on waits for the network where it needs it.
+        node.expect_online();
+    }
     let serving = tokio::spawn(server.run());
     let mut told = greet(invocation, node, &lines, offline).await;
     if told.is_ok() {

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ipfs_kit_node::{IdBase, Node, PeerIdentity, format_peer_id, parse_peer};
+use ipfs_kit_node::{IdBase, NetError, Node, PeerIdentity, format_peer_id, parse_peer};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
@@ -110,9 +110,11 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
 }
 
 fn itself(invocation: &Invocation, node: &Node) -> Result<Info, Failure> {
-    let known = match node.is_online() {
-        true => Info::of(invocation.wait(node.peers()?.id())?),
-        false => Info {
+    let known = match node.peers() {
+        // A network that is about to start was waited for: its addresses are what is asked for.
+        Ok(peers) => Info::of(invocation.wait(peers.id())?),
+        Err(error @ (NetError::NotStarted(_) | NetError::Cancelled(_))) => return Err(error.into()),
+        Err(_) => Info {
             public_key: STANDARD.encode(node.keys().identity()?.public().encode_protobuf()),
             agent_version: AGENT.to_owned(),
             ..Info::default()
