@@ -15,8 +15,8 @@ use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::{PeerId, dns, relay, tcp, websocket};
 
 use super::NetError;
-use super::book::shown_address;
 use super::ahead::ReadAhead;
+use super::book::shown_address;
 use super::guard::{Filters, Guarded};
 use super::mux::{Muxer, Muxing};
 use super::quic::{Quic, QuicSettings};

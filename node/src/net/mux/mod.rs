@@ -9,6 +9,7 @@
 //! read into pieces of its stream, never more than the stream's window. An idle connection holds no buffer.
 
 mod driver;
+mod entry;
 mod frame;
 mod state;
 mod stream;

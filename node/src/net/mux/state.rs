@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::MuxError;
+use super::entry::{Entry, TOGETHER};
 use super::frame::{ACK, FIN, HEADER, Header, Kind, RST, SYN};
-use super::window::{Budget, FIRST, Window};
+use super::window::{Budget, FIRST};
 
 /// Frames wait to be written up to this length; then streams wait.
 pub const OUT_MAX: usize = 128 << 10;
@@ -20,86 +21,8 @@ const BODY_MAX: usize = (64 << 10) - HEADER;
 /// Answers to pings and the like that may wait. With more of them nothing is read: the peer has to take some first.
 const CONTROL_MAX: usize = 16 << 10;
 
-/// Bodies and frames up to this length are put together with those before, up to this length in all.
-pub const SMALL: usize = 1 << 10;
-const TOGETHER: usize = 4 << 10;
-
 /// How often the round trip is measured while the connection is used.
 const PING_EVERY: Duration = Duration::from_secs(10);
-
-/// One stream.
-#[derive(Debug)]
-struct Stream {
-    window: Window,
-    /// What came and was not read.
-    chunks: VecDeque<Vec<u8>>,
-    /// What may be sent.
-    credit: u32,
-    /// Go with the next frame: SYN or ACK.
-    flags: u16,
-    /// The peer sends nothing more.
-    ended: bool,
-    /// We send nothing more.
-    closed: bool,
-    /// The peer gave it up.
-    reset: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl Stream {
-    fn new(flags: u16, credit: u32, now: Instant) -> Self {
-        Self {
-            window: Window::new(now),
-            chunks: VecDeque::new(),
-            credit,
-            flags,
-            ended: false,
-            closed: false,
-            reset: false,
-            reader: None,
-            writer: None,
-        }
-    }
-
-    fn wake(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()]
-            .into_iter()
-            .flatten()
-        {
-            waker.wake();
-        }
-    }
-
-    fn push(&mut self, mut piece: Vec<u8>) {
-        if piece.len() <= SMALL
-            && let Some(last) = self.chunks.back_mut()
-            && last.len() + piece.len() <= TOGETHER
-        {
-            last.extend_from_slice(&piece);
-        } else {
-            if piece.capacity() > 2 * piece.len() {
-                piece.shrink_to_fit();
-            }
-            self.chunks.push_back(piece);
-        }
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    /// Moves chunks to `taken` until there are `wanted` bytes. Returns how many these are.
-    fn take(&mut self, wanted: usize, taken: &mut VecDeque<Vec<u8>>) -> usize {
-        let mut bytes = 0;
-        while bytes < wanted
-            && let Some(chunk) = self.chunks.pop_front()
-        {
-            bytes += chunk.len();
-            taken.push_back(chunk);
-        }
-        bytes
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Ping {
@@ -121,7 +44,7 @@ pub struct Body {
 /// A connection.
 #[derive(Debug)]
 pub struct State {
-    streams: FxHashMap<u32, Stream>,
+    streams: FxHashMap<u32, Entry>,
     streams_max: usize,
     /// The number of the next stream that is opened here.
     next: u32,
@@ -261,9 +184,7 @@ impl State {
                 let (now, trip) = (Instant::now(), self.round_trip);
                 // No more than the window.
                 let read = taken as u32;
-                let grant = stream
-                    .window
-                    .handle_read(read, now, trip, &mut self.budget);
+                let grant = stream.window.handle_read(read, now, trip, &mut self.budget);
                 if let Some(grant) = grant {
                     let flags = std::mem::take(&mut stream.flags);
                     self.put_control(Kind::Window, flags, id, grant);
@@ -329,7 +250,7 @@ impl State {
             return Poll::Ready(Err(MuxError::NoNumbers));
         };
         self.next = next;
-        self.streams.insert(id, Stream::new(SYN, FIRST, now));
+        self.streams.insert(id, Entry::new(SYN, FIRST, now));
         Poll::Ready(Ok(id))
     }
 
@@ -440,7 +361,9 @@ impl State {
 
     fn accept(&mut self, id: u32, now: Instant) -> Result<(), MuxError> {
         if id == 0 || id % 2 == self.next % 2 {
-            return Err(MuxError::Protocol("a number that is not the peer's to give"));
+            return Err(MuxError::Protocol(
+                "a number that is not the peer's to give",
+            ));
         }
         if self.streams.contains_key(&id) {
             return Err(MuxError::Protocol("a stream that is there"));
@@ -449,7 +372,7 @@ impl State {
             self.put_answer(Kind::Data, RST, id, 0);
             return Ok(());
         }
-        self.streams.insert(id, Stream::new(ACK, FIRST, now));
+        self.streams.insert(id, Entry::new(ACK, FIRST, now));
         self.accepted.push_back(id);
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.wake();
@@ -487,7 +410,7 @@ impl State {
     /// The connection is over: nothing comes or goes any more.
     pub fn end(&mut self) {
         self.over = true;
-        self.streams.values_mut().for_each(Stream::wake);
+        self.streams.values_mut().for_each(Entry::wake);
         if let Some(opener) = self.opener.take() {
             opener.wake();
         }
@@ -501,10 +424,11 @@ impl State {
 
     #[cfg(test)]
     pub fn held(&self) -> usize {
-        let chunks = |stream: &Stream| {
+        let chunks = |stream: &Entry| {
             let data = stream.chunks.iter().map(Vec::capacity).sum::<usize>();
             data + stream.chunks.capacity() * size_of::<Vec<u8>>()
         };
-        self.out.iter().map(Vec::capacity).sum::<usize>() + self.streams.values().map(chunks).sum::<usize>()
+        self.out.iter().map(Vec::capacity).sum::<usize>()
+            + self.streams.values().map(chunks).sum::<usize>()
     }
 }

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, ready};
 use futures::{AsyncRead, AsyncWrite};
 use parking_lot::Mutex;
 
-use super::state::{SMALL, State};
+use super::entry::SMALL;
+use super::state::State;
 
 /// A stream. Dropped before its end, it is given up in both directions.
 pub struct Stream {

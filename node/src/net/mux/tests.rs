@@ -86,9 +86,7 @@ async fn theirs(socket: Socket, dialer: bool) -> yamux::Muxer<Socket> {
 }
 
 fn bytes(seed: u8, count: usize) -> Vec<u8> {
-    (0..count)
-        .map(|at| ((at * 31) >> 3) as u8 ^ seed)
-        .collect()
+    (0..count).map(|at| ((at * 31) >> 3) as u8 ^ seed).collect()
 }
 
 /// Sends back what comes, to its end.
@@ -310,7 +308,10 @@ async fn ends_and_resets_are_told_apart() {
     let mut half = one.accepted.recv().await.unwrap();
     let mut all = Vec::new();
     let error = half.read_to_end(&mut all).await.unwrap_err();
-    assert_eq!((error.kind(), &*all), (io::ErrorKind::ConnectionReset, &b"half"[..]));
+    assert_eq!(
+        (error.kind(), &*all),
+        (io::ErrorKind::ConnectionReset, &b"half"[..])
+    );
     assert!(half.write_all(b"more").await.is_err());
     // Dropped: the first one's other half ends, the second one is gone already.
     drop((whole, half));

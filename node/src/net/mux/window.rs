@@ -1,9 +1,9 @@
 //! How much a peer may send on a stream before it is read.
 //!
 //! A stream begins with 256 KiB, as the protocol has it. Whoever sends a lot over a long way would wait for most of the time
-//! with that: so the window becomes [`FAR`] with the first bytes that look like more, and doubles as long as half of it is
-//! read within two round trips, which is up to four times what the way holds. What windows have beyond their first size is
-//! limited for a connection and for the node.
+//! with that: so the window becomes [`FAR`] with the first bytes that look like more, and grows as long as half of it is read
+//! within two round trips, which is up to four times what the way holds: four times as wide over a long way, else twice.
+//! What windows have beyond their first size is limited for a connection and for the node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub const FIRST: u32 = 256 << 10;
 
 /// The second one where the peer is far away.
-const FAR: u32 = 4 << 20;
+const FAR: u32 = 8 << 20;
 
 /// So much of a stream looks like more, and a round trip of so long is a long way.
 const MUCH: u32 = 32 << 10;
@@ -21,6 +21,9 @@ const LONG: Duration = Duration::from_millis(5);
 
 /// The widest window of a stream: what 320 MB/s have on their way in 200 ms.
 const STREAM_MAX: u32 = 64 << 20;
+
+/// A wide window is granted in so many steps.
+const STEPS: u32 = 16;
 
 /// What all windows of a connection have beyond their first size, and those of all connections.
 const CONNECTION_MAX: usize = 96 << 20;
@@ -80,7 +83,9 @@ pub struct Window {
     credit: u32,
     /// Read since the last grant.
     read: u32,
-    granted: Instant,
+    /// Read since the size was looked at, and when that was.
+    looked: u32,
+    since: Instant,
 }
 
 impl Window {
@@ -89,7 +94,8 @@ impl Window {
             size: FIRST,
             credit: FIRST,
             read: 0,
-            granted: now,
+            looked: 0,
+            since: now,
         }
     }
 
@@ -110,28 +116,39 @@ impl Window {
         budget: &mut Budget,
     ) -> Option<u32> {
         self.read += bytes;
-        let starts = self.size == FIRST
-            && self.read >= MUCH
-            && round_trip.is_some_and(|time| time >= LONG);
-        if !starts && self.read < self.size / 2 {
-            return None;
-        }
-        let is_busy = round_trip.is_some_and(|time| now - self.granted < time * 2);
-        let size = match (starts, is_busy) {
-            (true, _) => FAR,
-            (false, true) => self.size.saturating_mul(2).min(STREAM_MAX),
-            (false, false) => self.size,
-        };
-        let more = budget.take(size - self.size);
-        if starts && more == 0 && self.read < self.size / 2 {
+        self.looked = self.looked.saturating_add(bytes);
+        let more = self.growth(now, round_trip, budget);
+        // With one grant for each half of it, as small windows have, half of a window is all that is ever on its way.
+        let step = (self.size / STEPS).max(FIRST / 2);
+        if more == 0 && self.read < step {
             return None;
         }
         let grant = self.read + more;
         self.size += more;
         self.credit += grant;
         self.read = 0;
-        self.granted = now;
         Some(grant)
+    }
+
+    /// By how much the window gets wider now.
+    fn growth(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget) -> u32 {
+        let Some(round_trip) = round_trip else {
+            return 0;
+        };
+        let is_far = round_trip >= LONG;
+        let starts = self.size == FIRST && self.looked >= MUCH && is_far;
+        if !starts && self.looked < self.size / 2 {
+            return 0;
+        }
+        let is_busy = now.saturating_duration_since(self.since) < round_trip * 2;
+        (self.looked, self.since) = (0, now);
+        let size = match (starts, is_busy, is_far) {
+            (true, ..) => FAR,
+            (false, true, true) => self.size.saturating_mul(4),
+            (false, true, false) => self.size.saturating_mul(2),
+            (false, false, _) => self.size,
+        };
+        budget.take(size.min(STREAM_MAX) - self.size)
     }
 
     /// The stream is gone.
@@ -173,10 +190,27 @@ mod tests {
         let mut budget = Budget::new(Budget::of_node());
         let far = rounds(200 * MS, 8, &mut budget);
         assert_eq!(far[0], FIRST);
-        assert!(far[1] > 3 << 20, "{far:?}");
-        assert!(far[7] >= STREAM_MAX / 2, "{far:?}");
+        assert!(far[1] > 7 << 20, "{far:?}");
+        assert!(far[4] >= STREAM_MAX / 2, "{far:?}");
         let near = rounds(MS, 2, &mut budget);
         assert!(near[1] <= 2 * FIRST, "{near:?}");
+    }
+
+    #[test]
+    fn a_wide_window_is_granted_again_in_small_steps() {
+        let mut budget = Budget::new(Budget::of_node());
+        let mut now = Instant::now();
+        let mut window = Window::new(now);
+        let mut late = 0;
+        for _ in 0..10_000 {
+            now += MS;
+            assert!(window.handle_received(16 << 10));
+            match window.handle_read(16 << 10, now, Some(200 * MS), &mut budget) {
+                Some(_) => late = 0,
+                None => late += 16 << 10,
+            }
+            assert!(late <= (window.size / STEPS).max(FIRST / 2), "{late}");
+        }
     }
 
     #[test]
