@@ -209,7 +209,7 @@ mod tests {
             assert!(come(&mut link, len) >= config.window_start);
         }
         // But a link on which even a window takes seconds does get less.
-        for _ in 0..20 {
+        for _ in 0..30 {
             come(&mut link, 200_000);
         }
         assert!(link.window(&config) < config.window_start);
