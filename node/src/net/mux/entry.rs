@@ -10,6 +10,9 @@ use super::window::Window;
 pub const SMALL: usize = 1 << 10;
 pub const TOGETHER: usize = 4 << 10;
 
+/// The list of what came keeps room for so many pieces.
+const KEPT: usize = 32;
+
 /// One stream.
 #[derive(Debug)]
 pub struct Entry {
@@ -79,6 +82,9 @@ impl Entry {
         {
             bytes += chunk.len();
             taken.push_back(chunk);
+        }
+        if self.chunks.is_empty() && self.chunks.capacity() > KEPT {
+            self.chunks = VecDeque::new();
         }
         bytes
     }
