@@ -193,12 +193,16 @@ impl Raw {
             .await;
     }
 
+    async fn header(&mut self) -> Header {
+        let mut header = [0; HEADER];
+        self.socket.read_exact(&mut header).await.unwrap();
+        Header::decode(header).unwrap()
+    }
+
     /// The next frame that is no ping.
     async fn next(&mut self) -> Header {
         loop {
-            let mut header = [0; HEADER];
-            self.socket.read_exact(&mut header).await.unwrap();
-            let header = Header::decode(header).unwrap();
+            let header = self.header().await;
             if header.kind == Kind::Data {
                 let mut body = vec![0; header.length as usize];
                 self.socket.read_exact(&mut body).await.unwrap();
@@ -218,19 +222,27 @@ fn raw() -> (Running<Stream>, Raw) {
 #[tokio::test]
 async fn a_frame_longer_than_a_mebibyte_is_taken_when_the_window_allows_it() {
     let (mut one, mut peer) = raw();
-    let body = bytes(1, FIRST as usize);
-    peer.data(SYN, 1, &body).await;
+    // A peer that is far away: it answers late.
+    let ping = peer.header().await;
+    assert_eq!((ping.kind, ping.flags), (Kind::Ping, SYN));
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    peer.send(Kind::Ping, ACK, 0, ping.length, &[]).await;
+    let small = bytes(1, 64 << 10);
+    peer.data(SYN, 1, &small).await;
     let mut stream = one.accepted.recv().await.unwrap();
-    let mut back = vec![0; body.len()];
+    let mut back = vec![0; small.len()];
     stream.read_exact(&mut back).await.unwrap();
-    assert!(back == body);
+    assert!(back == small);
     let grant = peer.next().await;
     assert_eq!((grant.kind, grant.stream), (Kind::Window, 1));
     assert_eq!(grant.flags, ACK, "the first frame of the other side");
-    peer.data(FIN, 1, b"end").await;
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(rest, b"end");
+    let large = bytes(2, 3 << 20);
+    assert!(grant.length as usize > large.len());
+    let mut back = Vec::new();
+    let reads = stream.read_to_end(&mut back);
+    let (came, ()) = futures::join!(reads, peer.data(FIN, 1, &large));
+    came.unwrap();
+    assert!(back == large);
 }
 
 #[tokio::test]
