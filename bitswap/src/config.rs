@@ -67,7 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             serving: true,
-            window_start: 2 << 20,
+            window_start: 4 << 20,
             window_min: 4 << 20,
             window_max: 64 << 20,
             session_window: 64 << 20,

@@ -32,6 +32,7 @@ mod cli {
     mod schemas;
     mod serve;
     mod settings;
+    mod starting;
     mod stop;
     mod strict;
     mod swarm;

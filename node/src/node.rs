@@ -1,5 +1,6 @@
 //! The handle that everything hangs on.
 
+mod awaited;
 mod blocks;
 mod network;
 
@@ -41,6 +42,8 @@ pub struct Node {
     shared: Arc<Shared>,
     cancel: CancelToken,
     offline: bool,
+    /// Operations wait for a network that is about to start.
+    patient: bool,
     /// Set for operations that must not wait.
     at_once: Option<AtOnce>,
     announce: AnnounceNow,
@@ -65,6 +68,7 @@ pub(crate) struct Shared {
     /// Held while room is made, so that many writers on a full store do not all collect garbage.
     making_room: Mutex<()>,
     net: OnceLock<Arc<Net>>,
+    awaited: awaited::Awaited,
     /// What a node does by itself while it is online.
     online: OnceLock<Online>,
     lock: Option<RepoLock>,
@@ -92,6 +96,7 @@ impl Shared {
             database,
             making_room: Mutex::new(()),
             net: OnceLock::new(),
+            awaited: awaited::Awaited::default(),
             online: OnceLock::new(),
             lock,
         }
@@ -109,6 +114,7 @@ impl Node {
             shared: Arc::new(shared),
             cancel,
             offline: false,
+            patient: false,
             at_once: None,
             announce: AnnounceNow::default(),
             meter: None,
@@ -289,6 +295,7 @@ impl Node {
             shared: weak.upgrade()?,
             cancel,
             offline: false,
+            patient: false,
             at_once: None,
             announce: AnnounceNow::default(),
             meter: None,

@@ -7,6 +7,10 @@ use crate::Config;
 
 /// Measurements are kept for one to two spans of this length.
 const SPAN: Duration = Duration::from_secs(2);
+/// The rate grows as long as it was a quarter more in the last so many round trips.
+const GROWTH: f64 = 1.25;
+const GROWS_FOR: f64 = 3.0;
+
 /// Taken for a peer of which nothing is known, in bytes per second.
 const UNKNOWN_RATE: f64 = 8e6;
 const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -53,6 +57,8 @@ pub(super) struct Link {
     /// until an ask that was alone tells how long it takes now.
     round_trip: Option<f64>,
     delivered: u64,
+    /// The rate when it was last a quarter more than before, and the time.
+    grown: Option<(f64, Instant)>,
     /// The last time that something came that had been asked for.
     pub(super) progress: Option<Instant>,
 }
@@ -63,6 +69,7 @@ impl Link {
             rate: Windowed::default(),
             round_trip: None,
             delivered: 0,
+            grown: None,
             progress: None,
         }
     }
@@ -80,8 +87,11 @@ impl Link {
         self.delivered += len as u64;
         let elapsed = now.saturating_duration_since(asked.at).as_secs_f64();
         let elapsed = elapsed.max(1e-5);
-        self.rate
-            .add(now, (self.delivered - asked.delivered) as f64 / elapsed);
+        let rate = (self.delivered - asked.delivered) as f64 / elapsed;
+        self.rate.add(now, rate);
+        if self.grown.is_none_or(|(before, _)| rate >= GROWTH * before) {
+            self.grown = Some((rate, now));
+        }
         self.on_answer(now, asked);
     }
 
@@ -106,13 +116,24 @@ impl Link {
         known.map_or(UNKNOWN_ROUND_TRIP, Duration::from_secs_f64)
     }
 
+    /// Whether there may be much more to come: a far link is filled in a few round trips.
+    fn grows(&self) -> bool {
+        let (Some((_, at)), Some(last)) = (self.grown, self.progress) else {
+            return false;
+        };
+        let since = last.saturating_duration_since(at).as_secs_f64();
+        since < GROWS_FOR * self.round_trip().as_secs_f64()
+    }
+
     /// The bytes to have in flight. Twice what the link holds lets the estimate grow until a queue
-    /// forms at the peer; the second term covers the time that both sides work on a message.
+    /// forms at the peer, four times what it holds quickly; the second term covers the time that both sides work on a
+    /// message.
     pub(super) fn window(&self, config: &Config) -> u64 {
         let Some(rate) = self.rate.max() else {
             return config.window_start;
         };
-        let held = 2.0 * rate * self.round_trip().as_secs_f64();
+        let times = if self.grows() { 4.0 } else { 2.0 };
+        let held = times * rate * self.round_trip().as_secs_f64();
         let work = (rate / 2.0).min(config.window_min as f64);
         // What came before so much was asked for at once, as a root and its children, tells nothing about the rate.
         let least = match self.delivered < config.window_start {
@@ -188,7 +209,7 @@ mod tests {
             assert!(come(&mut link, len) >= config.window_start);
         }
         // But a link on which even a window takes seconds does get less.
-        for _ in 0..20 {
+        for _ in 0..30 {
             come(&mut link, 200_000);
         }
         assert!(link.window(&config) < config.window_start);

@@ -211,6 +211,10 @@ async fn run_server(
         process::exit(EXIT_SIGNAL + number);
     });
     let watch = watch.map(|watch| tokio::spawn(watch.run(server.reloader())));
+    if !offline {
+        // What comes from now on waits for the network where it needs it.
+        node.expect_online();
+    }
     let serving = tokio::spawn(server.run());
     let mut told = greet(invocation, node, &lines, offline).await;
     if told.is_ok() {

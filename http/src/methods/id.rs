@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ipfs_kit_node::{IdBase, Node, OwnIdentity, PeerIdentity, format_peer_id, parse_peer};
+use ipfs_kit_node::{
+    IdBase, NetError, Node, OwnIdentity, PeerIdentity, format_peer_id, parse_peer,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
@@ -122,15 +124,14 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
 }
 
 fn itself(invocation: &Invocation, node: &Node, own: &OwnIdentity) -> Result<Info, Failure> {
-    let known = match node.is_online() {
-        true => {
-            let peers = node.peers()?;
-            Info::of(match peers.id_at_hand() {
-                Some(known) => known,
-                None => invocation.wait(peers.id())?,
-            })
-        }
-        false => Info {
+    let known = match node.peers() {
+        // A network that is about to start was waited for: its addresses are what is asked for.
+        Ok(peers) => Info::of(match peers.id_at_hand() {
+            Some(known) => known,
+            None => invocation.wait(peers.id())?,
+        }),
+        Err(error @ (NetError::NotStarted(_) | NetError::Cancelled(_))) => return Err(error.into()),
+        Err(_) => Info {
             public_key: STANDARD.encode(&own.public_key),
             agent_version: AGENT.to_owned(),
             ..Info::default()

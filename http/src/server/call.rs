@@ -219,7 +219,7 @@ fn start(service: &Service, call: Call, came: Came, permit: OwnedSemaphorePermit
         );
         let notes = Notes::default();
         let sink = ReplySink::new(outlet.clone(), head, command.reply, terminal);
-        let mut node = service.node().with_cancel(token.clone());
+        let mut node = service.node().with_cancel(token.clone()).patient();
         if call.request.common.offline {
             node = node.offline();
         }

@@ -73,6 +73,12 @@ impl Config {
         if let Some(overlay) = overlay {
             document::merge(&mut merged, overlay);
         }
+        if layers.environment
+            && let Some(text) = std::env::var_os("IPFS_HTTP_ROUTERS")
+            && let Some(routers) = routers(&text.to_string_lossy())
+        {
+            document::set(&mut merged, "Routing.DelegatedRouters", routers)?;
+        }
         for (key, value) in &layers.values {
             keys::check(key, value)?;
             document::set(&mut merged, key, value.clone())?;
@@ -192,6 +198,13 @@ fn read_short_form(layers: &Layers) -> Result<Option<(PathBuf, ShortForm)>, Conf
         .transpose()
 }
 
+/// Reads `IPFS_HTTP_ROUTERS`, which replaces the routers that are configured: addresses with spaces or commas between them.
+fn routers(text: &str) -> Option<Value> {
+    let parts = text.split(|sign: char| sign == ',' || sign.is_whitespace());
+    let routers: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    (!routers.is_empty()).then(|| routers.into())
+}
+
 /// The role that is asked for anywhere, the strongest layer first.
 fn role(
     repo: &Value,
@@ -306,6 +319,18 @@ mod tests {
             (flags_win.storage_max(), flags_win.role()),
             (5_000_000_000, Role::Master)
         );
+    }
+
+    #[test]
+    fn routers_have_spaces_or_commas_between_them() {
+        let two = json!(["http://a.example", "https://b.example/x"]);
+        for text in [
+            "http://a.example https://b.example/x",
+            " http://a.example,\thttps://b.example/x, ",
+        ] {
+            assert_eq!(routers(text), Some(two.clone()), "{text:?}");
+        }
+        assert_eq!((routers(""), routers(" , ")), (None, None));
     }
 
     #[test]

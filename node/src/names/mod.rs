@@ -127,6 +127,12 @@ impl Names<'_> {
         self.node.names_state().routing.read().clone()
     }
 
+    /// As [`Names::routing`]; waits for a network that is about to start, as [`Node::patient`] says.
+    fn awaited_routing(&self) -> Result<Option<Arc<dyn NameRouting>>> {
+        self.node.await_network()?;
+        Ok(self.routing())
+    }
+
     fn dns(&self) -> Result<Arc<dyn Dns>> {
         let mut dns = self.node.names_state().dns.lock();
         if let Some(dns) = &*dns {

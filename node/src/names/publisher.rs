@@ -117,7 +117,7 @@ impl Names<'_> {
             })?
             .to_string();
         let (key_info, key) = self.node.keys().find(&options.key)?;
-        if self.routing().is_none() && !options.allow_offline {
+        if self.awaited_routing()?.is_none() && !options.allow_offline {
             return Err(NameError::Offline.into());
         }
         self.node.check_writable()?;
@@ -246,7 +246,7 @@ impl Names<'_> {
     pub fn put(&self, name: &str, bytes: Bytes, options: PutOptions) -> Result<PeerId> {
         let now = SystemTime::now();
         let name = super::parse_name(name)?;
-        if self.routing().is_none() && !options.allow_offline {
+        if self.awaited_routing()?.is_none() && !options.allow_offline {
             return Err(NameError::Offline.into());
         }
         self.node.check_writable()?;

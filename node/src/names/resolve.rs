@@ -218,7 +218,7 @@ impl Names<'_> {
         let local = table::get(self.node.database(), name)?.best();
         let expired = local.clone().filter(|record| record.is_expired(now));
         let mut best = local.filter(|record| !record.is_expired(now));
-        let Some(routing) = self.routing() else {
+        let Some(routing) = self.awaited_routing()? else {
             return best.ok_or_else(|| Error::NeedsNetwork(format!("/ipns/{}", text())));
         };
         let mut told: Result<()> = Ok(());

@@ -2,6 +2,8 @@
 
 use libp2p::PeerId;
 
+use crate::cancel::Cancelled;
+
 /// The error of every network operation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,6 +11,12 @@ pub enum NetError {
     /// The node has no network.
     #[error("this action needs the network, and the node is offline: start the daemon")]
     Offline,
+    /// The network was to start and could not.
+    #[error("the network did not start: {0}")]
+    NotStarted(String),
+    /// The operation was to stop before the network had started.
+    #[error(transparent)]
+    Cancelled(Cancelled),
     /// The node was taken online before.
     #[error("the node is online already")]
     AlreadyOnline,

@@ -4,6 +4,7 @@
 //! What is decided without IO stands by itself and takes the time as an argument: which connections to close
 //! ([`connmgr`]), whom to dial again ([`redial`]), what is known of peers ([`book`]).
 
+mod ahead;
 mod answer;
 mod behaviour;
 mod book;
@@ -17,9 +18,7 @@ mod dial;
 mod error;
 mod fetching;
 mod filter;
-mod frames;
 mod gate;
-mod gather;
 mod guard;
 mod identity;
 mod kad;
@@ -28,6 +27,7 @@ mod limits;
 mod listen;
 mod lookup;
 mod memory;
+mod mux;
 mod one_dht;
 mod peers;
 mod ping;

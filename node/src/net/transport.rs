@@ -12,13 +12,13 @@ use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
-use libp2p::{PeerId, dns, relay, tcp, websocket, yamux};
+use libp2p::{PeerId, dns, relay, tcp, websocket};
 
 use super::NetError;
+use super::ahead::ReadAhead;
 use super::book::shown_address;
-use super::frames::{Cut, Muxing};
-use super::gather::{Gather, ReadAhead};
 use super::guard::{Filters, Guarded};
+use super::mux::{Muxer, Muxing};
 use super::quic::{Quic, QuicSettings};
 use super::security::{Encrypted, Security};
 use super::settings::Settings;
@@ -36,6 +36,12 @@ pub type Transport = Boxed<(PeerId, StreamMuxerBox)>;
 /// The same with the list of each connection's open streams.
 type Listed = Boxed<(PeerId, StreamMuxerBox, Arc<OpenStreams>)>;
 
+/// What makes connections with streams of those with bytes.
+struct Upgrades {
+    security: Security,
+    muxing: Muxing,
+}
+
 /// Builds the transports that the settings ask for, and the relay client's behaviour when it is on.
 pub fn build(
     key: &Keypair,
@@ -43,12 +49,15 @@ pub fn build(
     filters: &Filters,
     traffic: &Arc<Traffic>,
 ) -> Result<(Transport, Option<relay::client::Behaviour>), NetError> {
-    let security = Security::new(key, &settings.security)?;
+    let upgrades = Upgrades {
+        security: Security::new(key, &settings.security)?,
+        muxing: Muxing::new(STREAMS_MAX),
+    };
     let psk = settings.private_network;
     let mut direct = Vec::new();
     if settings.transports.tcp {
         let tcp = tcp::tokio::Transport::new(tcp_config());
-        direct.push(secured(tcp, psk, &security, traffic));
+        direct.push(secured(tcp, psk, &upgrades, traffic));
     }
     // A private network has no QUIC: its key wraps byte streams only.
     if settings.transports.quic && psk.is_none() {
@@ -62,13 +71,13 @@ pub fn build(
     if settings.transports.relay {
         let (transport, behaviour) = relay::client::new(key.public().to_peer_id());
         relayed = Some(behaviour);
-        all.push(metered(encrypted(transport, &security), traffic, true));
+        all.push(metered(encrypted(transport, &upgrades), traffic, true));
     }
     if settings.transports.websocket {
         let tcp = tcp::tokio::Transport::new(tcp_config());
         // Below WebSocket, so that the name stays for the HTTP host and the certificate.
         let socket = websocket::Config::new(with_dns(Guarded::new(tcp, filters)));
-        all.push(secured(socket, psk, &security, traffic));
+        all.push(secured(socket, psk, &upgrades, traffic));
     }
     all.extend(join(direct).map(|direct| with_dns(Guarded::new(direct, filters)).boxed()));
     let all = join(all).ok_or_else(|| NetError::BadSetting {
@@ -97,7 +106,7 @@ fn join(parts: Vec<Listed>) -> Option<Listed> {
 fn secured<T>(
     raw: T,
     psk: Option<PreSharedKey>,
-    security: &Security,
+    upgrades: &Upgrades,
     traffic: &Arc<Traffic>,
 ) -> Listed
 where
@@ -110,9 +119,9 @@ where
     match psk {
         Some(key) => {
             let raw = raw.and_then(move |socket, _| PnetConfig::new(key).handshake(socket));
-            metered(encrypted(raw, security), traffic, false)
+            metered(encrypted(raw, upgrades), traffic, false)
         }
-        None => metered(encrypted(raw, security), traffic, false),
+        None => metered(encrypted(raw, upgrades), traffic, false),
     }
 }
 
@@ -137,11 +146,11 @@ where
         .boxed()
 }
 
-type Muxed<T> = yamux::Muxer<Cut<Gather<Encrypted<ReadAhead<T>>>>>;
+type Muxed<T> = Muxer<Encrypted<ReadAhead<T>>>;
 
 fn encrypted<T>(
     raw: T,
-    security: &Security,
+    upgrades: &Upgrades,
 ) -> impl libp2p::core::Transport<
     Output = (PeerId, Muxed<T::Output>),
     Error: Send + Sync + 'static,
@@ -159,19 +168,13 @@ where
 {
     raw.map(|socket, _| ReadAhead::new(socket))
         .upgrade(Version::V1Lazy)
-        .authenticate(security.clone())
-        .multiplex(muxer())
+        .authenticate(upgrades.security.clone())
+        .multiplex(upgrades.muxing.clone())
         .timeout(HANDSHAKE_MAX)
 }
 
 fn tcp_config() -> tcp::Config {
     tcp::Config::new().nodelay(true)
-}
-
-fn muxer() -> Muxing {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(STREAMS_MAX);
-    Muxing(config)
 }
 
 /// Resolves names before dialling. A machine without DNS settings asks itself, as the C library does, and still dials

@@ -13,14 +13,13 @@ use crate::error::{Error, Result};
 use crate::fetch::{Fetch, Reach};
 use crate::figures::tick;
 use crate::gc;
-use crate::net::Net;
+use crate::net::{Net, NetError};
 
 impl Node {
     /// A handle for one operation: the first block it misses starts a fetch of what it will need after that.
     pub(crate) fn fetching(&self, reach: Reach) -> Self {
-        let fetch = self.fetcher().map(|_| Arc::new(Fetch::new(reach)));
         Self {
-            fetch,
+            fetch: (!self.offline).then(|| Arc::new(Fetch::new(reach))),
             ..self.clone()
         }
     }
@@ -37,22 +36,29 @@ impl Node {
     }
 
     /// The network, where missing blocks may be fetched.
-    fn fetcher(&self) -> Option<&Arc<Net>> {
+    fn fetcher(&self) -> Result<Option<&Arc<Net>>> {
         if self.offline {
-            return None;
+            return Ok(None);
         }
-        self.net().ok()
+        match self.net() {
+            Ok(net) => Ok(Some(net)),
+            Err(NetError::Cancelled(cancelled)) => Err(cancelled.into()),
+            Err(late @ NetError::NotStarted(_)) => Err(late.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The bytes of a block, from the store or from the network. Blocks the thread.
     pub(crate) fn block(&self, cid: &Cid) -> Result<Bytes> {
-        let found = match (self.local_block(cid), self.fetcher()) {
-            (Err(Error::NotFound(_) | Error::Damaged { .. }), Some(net)) => match &self.fetch {
+        let mut found = self.local_block(cid);
+        if let Err(Error::NotFound(_) | Error::Damaged { .. }) = found
+            && let Some(net) = self.fetcher()?
+        {
+            found = match &self.fetch {
                 Some(fetch) => fetch.block(self, net, cid),
                 None => Fetch::new(Reach::Single).block(self, net, cid),
-            },
-            (found, _) => found,
-        };
+            };
+        }
         if let (Ok(data), Some(fetch)) = (&found, &self.fetch) {
             fetch.handle_read(data.len());
         }

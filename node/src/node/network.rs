@@ -32,6 +32,15 @@ impl Node {
         if self.shared.net.get().is_some() {
             return Err(NetError::AlreadyOnline.into());
         }
+        let started = self.start_network(validators).await;
+        let failure = started.as_ref().err().map(ToString::to_string);
+        // Who was taken online by another call is online.
+        let failure = failure.filter(|_| self.shared.net.get().is_none());
+        self.shared.awaited.settle(failure);
+        started
+    }
+
+    async fn start_network(&self, validators: Validators) -> Result<()> {
         let key = net::key_of(self.config())?;
         let settings = net::settings_of(self.config(), self.path())?;
         let provide = ProvideSettings::read(self.config())?;
@@ -55,7 +64,7 @@ impl Node {
 
     /// Whether the network runs.
     pub fn is_online(&self) -> bool {
-        self.net().is_ok()
+        self.net_now().is_ok()
     }
 
     /// Peers.
@@ -125,7 +134,14 @@ impl Node {
         self.shared.net.get().map_or(&[], |net| net.warnings())
     }
 
+    /// The network; waits for it as [`Node::patient`] says.
     pub(crate) fn net(&self) -> Result<&Arc<Net>, NetError> {
+        self.await_network()?;
+        self.net_now()
+    }
+
+    /// The network, if there is one now.
+    pub(crate) fn net_now(&self) -> Result<&Arc<Net>, NetError> {
         match self.shared.net.get() {
             None => Err(NetError::Offline),
             Some(net) if net.is_running() => Ok(net),

@@ -58,7 +58,7 @@ pub fn announce(node: &Node, online: &Online, roots: &[Cid], pinned: bool, now: 
     if !settings.repeats() || !settings.strategy.has_root(pinned) || roots.is_empty() {
         return;
     }
-    let Ok(net) = node.net().cloned() else {
+    let Ok(net) = node.net_now().cloned() else {
         return;
     };
     let runtime = net.runtime().clone();

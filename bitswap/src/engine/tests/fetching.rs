@@ -26,8 +26,8 @@ fn fills_a_long_fat_link() {
         let session = sim.want(client, &blocks);
         let took = sim.finish(client, session, seconds(60)).as_secs_f64();
         let ideal = (1024 * BLOCK) as f64 / (rate * MB);
-        // Twelve round trips to find the speed of the link.
-        let allowed = 1.25 * ideal + 24.0 * latency as f64 / 1e3;
+        // Eight round trips to find the speed of the link.
+        let allowed = 1.25 * ideal + 16.0 * latency as f64 / 1e3;
         assert!(
             took < allowed,
             "{latency} ms, {rate} MB/s: {took:.2} s, ideal {ideal:.2}"

@@ -132,8 +132,6 @@ fn listening(daemon: &Daemon) -> Result<(u16, String)> {
 
 /// Connects `fetcher` to every provider and lets them learn each other's protocols.
 pub fn connect(fetcher: &Daemon, providers: &[Provider], cell: &Cell) -> Result<()> {
-    // Ours answers calls before it is online.
-    listening(fetcher)?;
     for provider in providers {
         let call = format!("swarm/connect?arg={}", provider.address);
         let said = fetcher.post_within(&call, PATIENCE)?;

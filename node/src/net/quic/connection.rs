@@ -23,7 +23,7 @@ use super::QuicError;
 use super::settings::SEND_WINDOW_MIN;
 
 /// The most that waits to be acknowledged.
-const SEND_WINDOW_MAX: u64 = 48 << 20;
+const SEND_WINDOW_MAX: u64 = 64 << 20;
 
 /// The window is looked at whenever so much was written.
 const LOOK_EVERY: u64 = 256 << 10;

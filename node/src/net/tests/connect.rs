@@ -1,12 +1,12 @@
 //! Connecting, identify, ping, and what is refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{QUIC, TCP, WS, address, node, node_with};
+use super::{QUIC, TCP, WS, address, builder, node, node_with};
 use crate::net::{Direction, NetError};
-use crate::{Error, Node};
+use crate::{CancelToken, Error, Node};
 
 async fn connect_and_ping(one: &Node, two: &Node) {
     let peer = one
@@ -141,6 +141,37 @@ async fn an_offline_node_says_so_and_a_stopped_one_too() {
     assert!(matches!(copy.peers(), Err(NetError::Stopped)));
     let port: u16 = listen.rsplit('/').next().unwrap().parse().unwrap();
     std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_node_waits_for_the_network_it_was_promised() {
+    let node = builder(&[TCP], &[]).open().unwrap();
+    let absent = "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am";
+    assert!(matches!(node.patient().peers(), Err(NetError::Offline)));
+    node.expect_online();
+    assert!(matches!(node.peers(), Err(NetError::Offline)));
+    let cancel = CancelToken::new().with_deadline(Instant::now());
+    let late = node.with_cancel(cancel).patient();
+    assert!(matches!(late.peers(), Err(NetError::Cancelled(_))));
+    let block = late.blocks().get(absent).unwrap_err();
+    assert!(matches!(block, Error::Cancelled(_)), "{block}");
+    let patient = node.patient();
+    let waits = tokio::task::spawn_blocking(move || patient.peers().map(drop));
+    node.go_online().await.unwrap();
+    waits.await.unwrap().unwrap();
+    node.shutdown().await.unwrap();
+
+    let bad = [("Routing.Type", json!("nonsense"))];
+    let node = builder(&[TCP], &bad).open().unwrap();
+    node.expect_online();
+    let patient = node.patient();
+    let waits = tokio::task::spawn_blocking(move || patient.peers().map(drop).unwrap_err());
+    let why = node.go_online().await.unwrap_err().to_string();
+    let told = waits.await.unwrap();
+    assert!(
+        matches!(&told, NetError::NotStarted(reason) if *reason == why),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
