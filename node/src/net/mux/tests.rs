@@ -219,6 +219,55 @@ fn raw() -> (Running<Stream>, Raw) {
     (Running::new(ours(here, false)), Raw { socket })
 }
 
+/// Headers that make sense in part, with bodies that may be too short: then what follows is read in their place.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![0u32..300, any::<u32>()];
+    let frame = (0u8..5, 0u16..16, 0u32..8, length, 0usize..300);
+    prop::collection::vec(frame, 1..60).prop_map(|frames| {
+        let mut all = Vec::new();
+        for (kind, flags, stream, length, body) in frames {
+            all.extend_from_slice(&[0, kind]);
+            all.extend_from_slice(&flags.to_be_bytes());
+            all.extend_from_slice(&stream.to_be_bytes());
+            all.extend_from_slice(&length.to_be_bytes());
+            let body = if kind == 0 {
+                body.min(length as usize)
+            } else {
+                0
+            };
+            all.resize(all.len() + body, 7);
+        }
+        all
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_peer_writes_the_connection_ends_with_it(
+        wire in prop_oneof![frames(), prop::collection::vec(any::<u8>(), 0..200)],
+        dialer in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (here, there) = sockets(1 << 20);
+            let one = Running::new(ours(here, dialer));
+            let (mut reads, mut writes) = there.split();
+            // Its answers are taken, so that it goes on; the connection may end before everything is written.
+            let answers = async {
+                let mut all = Vec::new();
+                let _ = reads.read_to_end(&mut all).await;
+            };
+            let wires = async {
+                let _ = writes.write_all(&wire).await;
+                let _ = writes.close().await;
+            };
+            let ended = async { one.task.await.expect("the task panicked") };
+            let (error, ..) = futures::join!(ended, answers, wires);
+            assert!(!error.is_empty());
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_frame_longer_than_a_mebibyte_is_taken_when_the_window_allows_it() {
     let (mut one, mut peer) = raw();
