@@ -39,6 +39,11 @@ impl Failure {
         Failure::Told(message.into())
     }
 
+    /// Whether the result itself says what went wrong.
+    pub fn is_in_result(&self) -> bool {
+        matches!(self, Failure::Reported | Failure::Told(_))
+    }
+
     /// Work that failed.
     pub fn failed(message: impl fmt::Display) -> Failure {
         Failure::Failed(message.to_string())

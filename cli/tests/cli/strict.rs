@@ -74,7 +74,34 @@ fn documents(daemon: &Daemon) {
     );
 }
 
+/// What the records of a result tell is part of it, however many there are.
+fn failures_in_records(daemon: &Daemon) {
+    let pinned = document(&upload(daemon, "add", b"pinned"))[0]["Hash"].clone();
+    let pinned = pinned.as_str().unwrap();
+    for blocks in [3, 700] {
+        let others: String = (0..blocks)
+            .map(|nth| {
+                let put = document(&upload(daemon, "block/put", format!("{nth}").as_bytes()));
+                format!("&arg={}", put["Key"].as_str().unwrap())
+            })
+            .collect();
+        let removed = post(daemon, &format!("block/rm?arg={pinned}{others}"));
+        assert_eq!(removed.status, 200, "{}", removed.text());
+        let removed = document(&removed);
+        let removed = removed.as_array().unwrap();
+        assert_eq!(removed.len(), 1 + blocks);
+        let failed = removed.iter().filter(|one| one["Error"].is_string());
+        assert_eq!(failed.count(), 1, "{removed:?}");
+    }
+}
+
 fn refusals(daemon: &Daemon) {
+    let own_encoding = "refs?arg=bafkqaaa&format=";
+    refused(
+        &post(daemon, &format!("{own_encoding}yaml")),
+        400,
+        "IPFSValidationError",
+    );
     refused(&post(daemon, "nothing"), 404, "IPFSValidationError");
     refused(&post(daemon, "cat"), 400, "IPFSValidationError");
     refused(
@@ -111,6 +138,7 @@ fn f96_the_second_version_is_json_at_both_ports() {
         home.ok(["config", "Addresses.API", "/ip4/127.0.0.1/tcp/0"]);
         let daemon = Daemon::run(&home, words);
         documents(&daemon);
+        failures_in_records(&daemon);
         refusals(&daemon);
         let old = daemon.post("id");
         assert_eq!(old.header("x-api-version"), "v0");

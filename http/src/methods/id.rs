@@ -90,15 +90,18 @@ fn run(invocation: &mut Invocation) -> Result<(), Failure> {
     let own = node.keys().own()?;
     let asked = asked.first().map(|text| parse_peer(text)).transpose()?;
     let info = match asked.filter(|asked| *asked != own.id) {
-        Some(_) if !node.is_online() => {
-            return Err(Failure::failed(
-                "'ipfs-kit id' cannot query information on remote peers without a running daemon",
-            ));
+        Some(other) => {
+            let peers = node.peers().map_err(|error| match error {
+                NetError::Offline => Failure::failed(
+                    "'ipfs-kit id' cannot query information on remote peers without a running daemon",
+                ),
+                error => error.into(),
+            })?;
+            Info {
+                id: format_peer_id(&other, base),
+                ..Info::of(invocation.wait(peers.identity_of(other))?)
+            }
         }
-        Some(other) => Info {
-            id: format_peer_id(&other, base),
-            ..Info::of(invocation.wait(node.peers()?.identity_of(other))?)
-        },
         None => Info {
             id: match base {
                 IdBase::Multihash => own.text.clone(),

@@ -5,6 +5,7 @@
 //! [`super::running`]. The repo's own socket has no deadlines but that for heads: its owner's pipes may
 //! wait.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,6 +51,20 @@ struct State {
     head_since: Option<Instant>,
     /// Since when the client takes nothing of what is there for it.
     blocked_since: Option<Instant>,
+    /// The same for each stream of HTTP/2: since when it has a piece of its reply that nobody takes.
+    handed: BTreeMap<u64, Instant>,
+    /// Number of the next request.
+    next: u64,
+    /// The owner's own pipes may take their time.
+    is_own: bool,
+}
+
+impl State {
+    /// Since when nothing is taken, where that counts.
+    fn blocked(&self) -> Option<Instant> {
+        let waits = self.handed.values().chain(&self.blocked_since);
+        waits.min().copied().filter(|_| !self.is_own)
+    }
 }
 
 impl Default for Pulse {
@@ -62,6 +77,9 @@ impl Default for Pulse {
                 idle_since: Instant::now(),
                 head_since: None,
                 blocked_since: None,
+                handed: BTreeMap::new(),
+                next: 0,
+                is_own: false,
             }),
             evicted: Notify::new(),
         }
@@ -69,15 +87,21 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// Since when nothing is asked, or nothing taken for `pressed` and longer; `None` while the client is served.
-    pub fn idle_since(&self, pressed: Duration) -> Option<Instant> {
+    /// Whether something is asked that the client takes nothing of, and since when that or nothing is asked: the least is
+    /// missed least. `None` while the client is served, or was within the time `pressed`.
+    pub fn spare(&self, pressed: Duration) -> Option<(bool, Instant)> {
         let state = self.state.lock();
         match state.running {
-            0 => Some(state.idle_since),
+            0 => Some((false, state.idle_since)),
             _ => state
-                .blocked_since
-                .filter(|since| since.elapsed() >= pressed),
+                .blocked()
+                .filter(|since| since.elapsed() >= pressed)
+                .map(|since| (true, since)),
         }
+    }
+
+    fn at(&self, place: Place) {
+        self.state.lock().is_own = place == Place::OwnSocket;
     }
 
     /// Ends the connection, for one that needs the room more.
@@ -109,16 +133,21 @@ impl Pulse {
         state.running += 1;
         state.asked = true;
         state.http2 = version == Version::HTTP_2;
-        InFlight(Arc::clone(self))
+        let number = state.next;
+        state.next += 1;
+        InFlight {
+            pulse: Arc::clone(self),
+            number,
+            is_stream: version == Version::HTTP_2,
+        }
     }
 
     /// When the connection has to end if nothing happens. A command has a look at its client itself; a reply that is all
-    /// there has nobody else to do so. The owner's own pipes may take their time.
-    fn due(&self, limits: &Limits, place: Place) -> Option<Instant> {
+    /// there has nobody else to do so.
+    fn due(&self, limits: &Limits) -> Option<Instant> {
         let state = self.state.lock();
         if state.running > 0 {
-            let blocked = state.blocked_since.filter(|_| place != Place::OwnSocket);
-            return blocked.map(|since| since + limits.reply);
+            return state.blocked().map(|since| since + limits.reply);
         }
         let idle = state.idle_since + limits.idle;
         Some(match state.head_since {
@@ -132,11 +161,31 @@ impl Pulse {
 }
 
 /// A request under way.
-struct InFlight(Arc<Pulse>);
+struct InFlight {
+    pulse: Arc<Pulse>,
+    number: u64,
+    /// Of HTTP/2: the connection goes on while nobody takes this reply.
+    is_stream: bool,
+}
+
+impl InFlight {
+    /// A piece of the reply was handed out, or the next one is asked for.
+    fn handed(&self, is_out: bool) {
+        if !self.is_stream {
+            return;
+        }
+        let handed = &mut self.pulse.state.lock().handed;
+        match is_out {
+            true => drop(handed.insert(self.number, Instant::now())),
+            false => drop(handed.remove(&self.number)),
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        self.handed(false);
+        let mut state = self.pulse.state.lock();
         state.running -= 1;
         state.idle_since = Instant::now();
         state.head_since = None;
@@ -152,6 +201,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let limits = service.limits();
+    pulse.at(door.place);
     let stream = Watched {
         stream,
         pulse: Arc::clone(&pulse),
@@ -162,10 +212,7 @@ pub async fn serve(
         let in_flight = asking.begin(request.version());
         async move {
             let response = service.answer(request, door).await;
-            Ok::<_, io::Error>(response.map(|body| Tracked {
-                body,
-                _in_flight: in_flight,
-            }))
+            Ok::<_, io::Error>(response.map(|body| Tracked { body, in_flight }))
         }
     });
     let builder = builder(&limits);
@@ -174,7 +221,7 @@ pub async fn serve(
     let mut stopping = false;
     loop {
         let now = Instant::now();
-        let due = pulse.due(&limits, door.place);
+        let due = pulse.due(&limits);
         if due.is_some_and(|due| due <= now) {
             return;
         }
@@ -184,7 +231,7 @@ pub async fn serve(
             _ = connection.as_mut() => return,
             () = tokio::time::sleep(next) => {}
             () = pulse.evicted.notified() => {
-                if pulse.idle_since(limits.pressed()).is_some() {
+                if pulse.spare(limits.pressed()).is_some() {
                     return;
                 }
             }
@@ -223,7 +270,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 /// A reply's body. While it lasts the request is under way.
 struct Tracked {
     body: ReplyBody,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl Body for Tracked {
@@ -234,7 +281,12 @@ impl Body for Tracked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        self.in_flight.handed(false);
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(Some(_))) {
+            self.in_flight.handed(true);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -308,21 +360,51 @@ mod tests {
     #[test]
     fn a_reply_that_is_not_taken_has_a_deadline() {
         let (pulse, limits) = (Arc::new(Pulse::default()), Limits::default());
-        let at = Place::Tcp(([127, 0, 0, 1], 5001).into());
         let request = pulse.begin(Version::HTTP_11);
-        assert_eq!(pulse.due(&limits, at), None);
+        assert_eq!(pulse.due(&limits), None);
         pulse.wrote(true);
-        let due = pulse.due(&limits, at);
+        let due = pulse.due(&limits);
         assert!(due.is_some_and(|due| due <= Instant::now() + limits.reply));
         pulse.wrote(true);
-        assert_eq!(pulse.due(&limits, at), due, "the first wait counts");
-        assert_eq!(pulse.due(&limits, Place::OwnSocket), None);
-        assert!(pulse.idle_since(Duration::ZERO).is_some());
-        assert_eq!(pulse.idle_since(limits.reply), None);
+        assert_eq!(pulse.due(&limits), due, "the first wait counts");
+        assert!(
+            pulse
+                .spare(Duration::ZERO)
+                .is_some_and(|(blocked, _)| blocked)
+        );
+        assert_eq!(pulse.spare(limits.reply), None);
         pulse.wrote(false);
-        assert_eq!(pulse.due(&limits, at), None);
-        assert_eq!(pulse.idle_since(Duration::ZERO), None);
+        assert_eq!(pulse.due(&limits), None);
+        assert_eq!(pulse.spare(Duration::ZERO), None);
         drop(request);
-        assert!(pulse.idle_since(limits.reply).is_some());
+        assert!(
+            pulse
+                .spare(limits.reply)
+                .is_some_and(|(blocked, _)| !blocked)
+        );
+    }
+    #[test]
+    fn a_stream_whose_piece_nobody_takes_blocks_and_the_owners_does_not() {
+        let (pulse, limits) = (Arc::new(Pulse::default()), Limits::default());
+        let first = pulse.begin(Version::HTTP_2);
+        let second = pulse.begin(Version::HTTP_2);
+        first.handed(true);
+        let due = pulse.due(&limits);
+        assert!(due.is_some_and(|due| due <= Instant::now() + limits.reply));
+        second.handed(true);
+        second.handed(false);
+        assert_eq!(pulse.due(&limits), due, "the other one still waits");
+        pulse.at(Place::OwnSocket);
+        assert_eq!(pulse.due(&limits), None);
+        assert_eq!(pulse.spare(Duration::ZERO), None);
+        pulse.at(Place::Unix);
+        drop(first);
+        assert_eq!(pulse.due(&limits), None);
+        drop(second);
+        assert!(
+            pulse
+                .spare(Duration::ZERO)
+                .is_some_and(|(blocked, _)| !blocked)
+        );
     }
 }

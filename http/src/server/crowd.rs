@@ -50,8 +50,8 @@ impl Crowd {
         })
     }
 
-    /// A place. Where there is none, whoever has asked or taken nothing for longest gives his; while all are busy,
-    /// it waits.
+    /// A place. Where there is none, whoever has asked nothing for longest gives his, or else who has taken nothing for
+    /// longest; while all are busy, it waits.
     pub async fn join(self: &Arc<Crowd>) -> Member {
         loop {
             let place = Arc::clone(&self.room).try_acquire_owned();
@@ -80,10 +80,10 @@ impl Crowd {
 
     fn evict(&self) {
         let members = self.members.lock();
-        let idle = members
+        let spare = members
             .values()
-            .filter_map(|pulse| Some((pulse.idle_since(self.pressed)?, pulse)));
-        if let Some((_, pulse)) = idle.min_by_key(|(since, _)| *since) {
+            .filter_map(|pulse| Some((pulse.spare(self.pressed)?, pulse)));
+        if let Some((_, pulse)) = spare.min_by_key(|(spare, _)| *spare) {
             pulse.evict();
         }
     }

@@ -1,5 +1,8 @@
 //! Pages of the server itself: figures, health, what the methods are.
 
+use std::sync::LazyLock;
+
+use bytes::Bytes;
 use futures::FutureExt;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -15,7 +18,11 @@ use crate::observed::{Condition, MEDIA_TYPE};
 
 const JSON: &str = "application/json";
 
-fn page(status: StatusCode, media_type: &'static str, text: String) -> Response<ReplyBody> {
+fn page(
+    status: StatusCode,
+    media_type: &'static str,
+    text: impl Into<Bytes>,
+) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -62,7 +69,9 @@ pub fn methods(_: Service, _: Request<RequestBody>) -> Answer {
 
 /// The same as OpenAPI.
 pub fn openapi(_: Service, _: Request<RequestBody>) -> Answer {
-    async { json_page(StatusCode::OK, &documents::openapi()) }.boxed()
+    /// Long, and always the same.
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| format!("{}\n", documents::openapi()).into());
+    async { page(StatusCode::OK, JSON, TEXT.clone()) }.boxed()
 }
 
 /// `/version`, as Kubo has it.

@@ -13,6 +13,10 @@ use crate::value::{Value, Values, parse_value};
 
 use super::version::{self, ApiVersion};
 
+/// Why the strict version does not write what is asked for.
+pub const OTHER_ENCODING: &str =
+    "records of this version are JSON: give no other encoding, or call the method at /api/v0";
+
 /// Options of every command that mean something to the daemon. Others are ignored, as in Kubo.
 pub const GLOBALS: &[Opt] = &[
     Opt::text(
@@ -131,8 +135,7 @@ pub fn parse(
     };
     let common = common(&globals)?;
     if version == ApiVersion::V1 && common.encoding != Encoding::Json {
-        let reason = "records of this version are JSON: give no other encoding, or call the method at /api/v0";
-        return Err(Refusal::Bad(reason.to_owned()));
+        return Err(Refusal::Bad(OTHER_ENCODING.to_owned()));
     }
     Ok(Call {
         request: Request {

@@ -316,7 +316,7 @@ impl ReplyBody {
         end: Result<(), Failure>,
         notes: &str,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let failed = !matches!(end, Ok(()) | Err(Failure::Reported | Failure::Told(_)));
+        let failed = !end.as_ref().map_or_else(Failure::is_in_result, |()| true);
         if failed && !self.trailers {
             let reason = end.err().map(|failure| failure.to_string());
             return self.break_off(context, io::Error::other(reason.unwrap_or_default()));

@@ -24,7 +24,7 @@ pub use docs::document;
 pub use docs::{DOCS, FILES as DOCS_FILES, files as docs_files, openapi, page as docs};
 pub use download::{DOWNLOAD, download};
 pub use refusal::{Refusal, shape};
-pub use result::{Made, make, response as result_response};
+pub use result::{Made, is_result, make, response as result_response};
 pub use upload::{UPLOAD, upload};
 
 use super::body::RequestBody;

@@ -15,8 +15,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answers::{Cause, success};
 use super::call::Started;
+use super::parse::OTHER_ENCODING;
 use super::reply::{Head, Message, QUEUE, ReplyBody};
-use super::seed::{Made, Refusal, make, result_response};
+use super::seed::{Made, Refusal, is_result, make, result_response};
 use crate::command::Command;
 use crate::failure::Failure;
 
@@ -27,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Longest text that becomes a JSON string.
 const TEXT_MAX: usize = 64 << 10;
 
+const JSON: &str = "application/json";
+const TOO_LONG: &str = "the text is too long for one JSON string: call the method at /api/v0";
+
 /// Waits for what a command sends and makes it a response.
 pub async fn respond(started: Started, command: &'static Command) -> Response<ReplyBody> {
     let Started {
@@ -36,19 +40,26 @@ pub async fn respond(started: Started, command: &'static Command) -> Response<Re
         waiting,
         ..
     } = started;
-    let first = pieces.recv().await;
-    if let Some(Message::Head(head)) = first
-        && head.raw
-    {
-        let body = ReplyBody::stream(pieces, false, waiting, Box::new(running));
-        return bytes(head, body);
-    }
+    let first = match pieces.recv().await {
+        Some(Message::Head(head)) if head.raw => {
+            let body = ReplyBody::stream(pieces, false, waiting, Box::new(running));
+            return bytes(head, body);
+        }
+        // Some commands choose an encoding by an option of their own.
+        Some(Message::Head(head)) if head.media_type != JSON && !command.records.is_empty() => {
+            return Refusal::bad(OTHER_ENCODING).response();
+        }
+        first => first,
+    };
     let mut writer = Writer::new(command, head);
     let (mut held, mut next) = (Vec::new(), first);
     let mut since = None;
     loop {
         match next {
-            Some(Message::End(Ok(()) | Err(Failure::Reported), notes)) => {
+            Some(Message::End(end, _)) if is_result(&end) && writer.is_cut => {
+                return Refusal::of(Cause::Other, TOO_LONG).response();
+            }
+            Some(Message::End(end, notes)) if is_result(&end) => {
                 writer.end(&notes, &mut held);
                 return result_response(ReplyBody::whole(held));
             }
@@ -113,6 +124,8 @@ struct Writer {
     count: u64,
     in_record: bool,
     text: Vec<u8>,
+    /// Whether there was more text than that.
+    is_cut: bool,
 }
 
 impl Writer {
@@ -125,6 +138,7 @@ impl Writer {
             count: 0,
             in_record: false,
             text: Vec::new(),
+            is_cut: false,
         }
     }
 
@@ -159,6 +173,7 @@ impl Made for Writer {
             Message::Data(data) => match self.kind {
                 Kind::Text => {
                     let room = TEXT_MAX.saturating_sub(self.text.len());
+                    self.is_cut |= data.len() > room;
                     self.text.extend_from_slice(&data[..data.len().min(room)]);
                 }
                 Kind::Many => self.many(&data, out),

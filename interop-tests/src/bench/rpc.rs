@@ -26,9 +26,8 @@ const GOAL: f64 = 5.0;
 /// What both sides came to: medians of the runs.
 type Both = [Load; 2];
 
-/// Measures everything and prints it as it comes, as Markdown tables. Many large uploads at once only where there is
-/// `room` for them.
-pub fn run(stage: &mut Stage, runs: usize, room: bool) -> Result<()> {
+/// Measures small calls and large bodies and prints them as they come, as Markdown tables.
+pub fn run(stage: &mut Stage, runs: usize) -> Result<()> {
     println!(
         "| call | connections | ours | p99 | Kubo | p99 | ratio | goal |\n|---|---|---|---|---|---|---|---|"
     );
@@ -50,10 +49,7 @@ pub fn run(stage: &mut Stage, runs: usize, room: bool) -> Result<()> {
         }
     }
     println!("\n| large bodies | ours | Kubo | ratio |\n|---|---|---|---|");
-    print!("{}", large(stage, runs)?);
-    if room {
-        println!("{}", crowd(stage)?);
-    }
+    println!("{}", large(stage, runs)?.trim_end());
     Ok(())
 }
 
@@ -154,8 +150,8 @@ fn large(stage: &mut Stage, runs: usize) -> Result<String> {
     Ok(text)
 }
 
-/// Memory while many upload at the same time.
-fn crowd(stage: &mut Stage) -> Result<String> {
+/// Memory while many upload at the same time; a Markdown table.
+pub fn uploads(stage: &mut Stage) -> Result<String> {
     let Sizes {
         uploads,
         upload: size,
@@ -192,7 +188,7 @@ fn crowd(stage: &mut Stage) -> Result<String> {
     }
     let [ours, kubo] = peaks;
     Ok(format!(
-        "| peak memory, {uploads} uploads of {} at once | {ours:.0} MiB | {kubo:.0} MiB | {:.1} x |",
+        "| large bodies | ours | Kubo | ratio |\n|---|---|---|---|\n| peak memory, {uploads} uploads of {} at once | {ours:.0} MiB | {kubo:.0} MiB | {:.1} x |",
         bytes(size),
         kubo / ours
     ))

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[command(
     about = "Measure ipfs-kit against Kubo",
     after_help = "Rows: add-1g add-1g-v1 add-tree cat-1g get-tree gc-tree pin-ls files-dir files-tree, the figures \
-                  limits, million, stream, disk-use, rpc, slow, daemon, and fetch-file, fetch-tree, fetch-links or \
+                  limits, million, stream, disk-use, rpc, uploads, slow, daemon, and fetch-file, fetch-tree, fetch-links or \
                   all three as fetch."
 )]
 struct Options {
@@ -49,8 +49,8 @@ struct Options {
     fetch: FetchOptions,
 }
 
-const FIGURES: [&str; 7] = [
-    "limits", "million", "stream", "disk-use", "rpc", "slow", "daemon",
+const FIGURES: [&str; 8] = [
+    "limits", "million", "stream", "disk-use", "rpc", "uploads", "slow", "daemon",
 ];
 
 /// All rows about fetching.
@@ -137,10 +137,12 @@ fn measure(options: &Options, in_memory: bool, sizes: Sizes) -> Result<usize> {
         println!("\n{}", table::memory(&ours, Some(&kubo), &sizes));
     }
     if wanted("rpc") {
-        // Nor would all the uploads at full size.
-        let room = !in_memory || options.quick;
         println!();
-        rpc::run(&mut stage, runs, room)?;
+        rpc::run(&mut stage, runs)?;
+    }
+    // Nor would all the uploads at full size.
+    if wanted("uploads") && (!in_memory || options.quick) {
+        println!("\n{}", rpc::uploads(&mut stage)?);
     }
     if wanted("slow") {
         println!();

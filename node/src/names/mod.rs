@@ -53,6 +53,7 @@ pub use table::{MAX_OTHERS, MAX_OWN};
 use crate::config::Config;
 use crate::error::Result;
 use crate::keys::{IdBase, format_peer_id, parse_peer_id};
+use crate::net::NetError;
 use crate::node::Node;
 use cache::Cache;
 
@@ -127,10 +128,13 @@ impl Names<'_> {
         self.node.names_state().routing.read().clone()
     }
 
-    /// As [`Names::routing`]; waits for a network that is about to start, as [`Node::patient`] says.
+    /// As [`Names::routing`]; waits for a network that is about to start, as [`Node::patient`] says. Without one that did not
+    /// start there is what this node knows itself.
     fn awaited_routing(&self) -> Result<Option<Arc<dyn NameRouting>>> {
-        self.node.await_network()?;
-        Ok(self.routing())
+        match self.node.await_network() {
+            Ok(()) | Err(NetError::NotStarted(_)) => Ok(self.routing()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn dns(&self) -> Result<Arc<dyn Dns>> {

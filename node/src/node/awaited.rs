@@ -29,9 +29,13 @@ enum State {
 }
 
 impl Awaited {
-    /// There is a network now, or none for this reason.
+    /// There is a network now, or none for this reason. Where nobody expected one, its failure is not told again.
     pub(super) fn settle(&self, failure: Option<String>) {
-        *self.state.lock() = failure.map_or(State::Settled, State::Failed);
+        let mut state = self.state.lock();
+        *state = match (&*state, failure) {
+            (State::Starting, Some(reason)) => State::Failed(reason),
+            _ => State::Settled,
+        };
         self.changed.notify_all();
     }
 }
@@ -40,8 +44,9 @@ impl Node {
     /// Tells that [`Node::go_online`] is about to be called: from now on, operations of a [`Node::patient`] handle wait for
     /// it where they need the network.
     pub fn expect_online(&self) {
+        let mut state = self.shared.awaited.state.lock();
         if self.shared.net.get().is_none() {
-            *self.shared.awaited.state.lock() = State::Starting;
+            *state = State::Starting;
         }
     }
 
@@ -60,12 +65,18 @@ impl Node {
     /// # Errors
     /// Why it did not start; [`NetError::Cancelled`].
     pub(crate) fn await_network(&self) -> Result<(), NetError> {
+        if self.offline {
+            return Ok(());
+        }
         let awaited = &self.shared.awaited;
         let mut state = awaited.state.lock();
         loop {
             match &*state {
                 State::Settled => return Ok(()),
-                State::Failed(reason) => return Err(NetError::NotStarted(reason.clone())),
+                State::Failed(reason) if self.patient => {
+                    return Err(NetError::NotStarted(reason.clone()));
+                }
+                State::Failed(_) => return Ok(()),
                 State::Starting => {}
             }
             if let Some(at_once) = &self.at_once {

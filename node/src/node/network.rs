@@ -11,6 +11,25 @@ use crate::net::{self, Net, NetError, Peers, Pubsub, Routing, Tunnels, Validator
 use crate::online::{IpnsRecords, Online};
 use crate::provide::{self, Provide, ProvideSettings};
 
+/// A start of the network. One that is given up has failed, so that nobody waits for it for ever.
+struct Starting<'n>(&'n Node);
+
+impl Starting<'_> {
+    fn settle(self, failure: Option<String>) {
+        // Who was taken online by another call is online.
+        let failure = failure.filter(|_| self.0.shared.net.get().is_none());
+        self.0.shared.awaited.settle(failure);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        let given_up = "its start was given up".to_owned();
+        self.0.shared.awaited.settle(Some(given_up));
+    }
+}
+
 impl Node {
     /// Takes the node and all its clones online: it listens, connects, and serves. Once only; the network runs on the
     /// current tokio runtime until [`Node::shutdown`]. IPNS names are published and resolved through the DHTs, and new
@@ -32,11 +51,9 @@ impl Node {
         if self.shared.net.get().is_some() {
             return Err(NetError::AlreadyOnline.into());
         }
+        let starting = Starting(self);
         let started = self.start_network(validators).await;
-        let failure = started.as_ref().err().map(ToString::to_string);
-        // Who was taken online by another call is online.
-        let failure = failure.filter(|_| self.shared.net.get().is_none());
-        self.shared.awaited.settle(failure);
+        starting.settle(started.as_ref().err().map(ToString::to_string));
         started
     }
 

@@ -39,7 +39,10 @@ pub struct Watch {
     started: Config,
     /// What was taken up last.
     current: Config,
-    stamps: Vec<(PathBuf, Stamp)>,
+    /// The files at the last look, and when they were taken up. None at first, so that what changed while the node was
+    /// opened is taken up too.
+    seen: Vec<(PathBuf, Stamp)>,
+    taken: Vec<(PathBuf, Stamp)>,
     hangup: Signal,
 }
 
@@ -51,12 +54,12 @@ impl Watch {
     pub fn new(source: Source, started: &Config) -> Result<Watch, Failure> {
         let hangup = signal(SignalKind::hangup())
             .map_err(|error| Failure::failed(format_args!("cannot handle signals: {error}")))?;
-        let stamps = stamps(&source.builder);
         Ok(Watch {
             source,
             started: started.clone(),
             current: started.clone(),
-            stamps,
+            seen: Vec::new(),
+            taken: Vec::new(),
             hangup,
         })
     }
@@ -72,8 +75,11 @@ impl Watch {
             };
             // What is written while it is read is seen the next time.
             let stamps = stamps(&self.source.builder);
-            if asked || stamps != self.stamps {
-                self.stamps = stamps;
+            // A file that is half written, or gone for a moment, makes sense to some readers.
+            let is_settled = stamps == self.seen;
+            self.seen.clone_from(&stamps);
+            if asked || (is_settled && stamps != self.taken) {
+                self.taken = stamps;
                 self.take_up(&reloader, asked);
             }
         }
@@ -90,11 +96,13 @@ impl Watch {
             }
         };
         let changed = self.current.differences(&config);
-        let (taken, _) = split(changed);
+        let (taken, _) = split(changed, |key| config.get(key).is_some());
         if taken.iter().any(|key| is_below(key, LOGS)) {
             logging::configure(&config);
         }
-        let (_, waiting) = split(self.started.differences(&config));
+        let (_, waiting) = split(self.started.differences(&config), |key| {
+            config.get(key).is_some()
+        });
         self.current = config;
         if asked || !taken.is_empty() {
             tell(&match taken.is_empty() {
@@ -130,10 +138,11 @@ fn tell(text: &str) {
     note(text);
 }
 
-/// Keys that are taken up, and those that need a restart.
-fn split(keys: Vec<String>) -> (Vec<String>, Vec<String>) {
+/// Keys that are taken up, and those that need a restart. Logs go on as they were where the configuration says nothing of
+/// them any more.
+fn split(keys: Vec<String>, is_set: impl Fn(&str) -> bool) -> (Vec<String>, Vec<String>) {
     keys.into_iter()
-        .partition(|key| is_below(key, RELOADED) || is_below(key, LOGS))
+        .partition(|key| is_below(key, RELOADED) || (is_below(key, LOGS) && is_set(key)))
 }
 
 /// Whether a key is one of these or below one.
@@ -169,8 +178,12 @@ mod tests {
             "API.Limits.MaxConnections",
             "Swarm",
         ];
-        let (taken, waiting) = split(keys.iter().map(|key| (*key).to_owned()).collect());
+        let owned = || keys.iter().map(|key| (*key).to_owned()).collect();
+        let (taken, waiting) = split(owned(), |_| true);
         assert_eq!(taken, keys[..3]);
         assert_eq!(waiting, keys[3..]);
+        // Nothing says any more what the level is to be.
+        let (taken, _) = split(owned(), |_| false);
+        assert_eq!(taken, [keys[0], keys[2]]);
     }
 }

@@ -124,7 +124,7 @@ fn add(invocation: &mut Invocation) -> Result<(), Failure> {
     let path = invocation.argument()?;
     let name = invocation.text("name");
     let node = invocation.node()?;
-    if !node.is_online() && invocation.is_text() && node.remote_pins().is_here(&path)? {
+    if node.peers().is_err() && invocation.is_text() && node.remote_pins().is_here(&path)? {
         invocation.note(
             "WARNING: the local node is offline and remote pinning may fail if there is no other \
              provider for this CID",

@@ -128,10 +128,13 @@ async fn size(service: &Service, request: &Request<RequestBody>) -> Option<u64> 
         parts: None,
     };
     let mut started = call::admit(service, call, came).await.ok()?;
-    match started.pieces.recv().await? {
+    let size = match started.pieces.recv().await? {
         Message::Head(head) => head.length.map(|(_, whole)| whole),
         Message::Data(_) | Message::End(..) => None,
-    }
+    };
+    // It gives its place back at its end, and the next call may need that.
+    while started.pieces.recv().await.is_some() {}
+    size
 }
 
 fn insert_range(response: &mut Response<ReplyBody>, range: &str) {

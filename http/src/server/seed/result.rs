@@ -102,7 +102,7 @@ async fn respond(started: Started, operation: &str, id: Option<&RequestId>) -> R
     let mut held = Vec::new();
     while held.len() < HELD {
         match pieces.recv().await {
-            Some(Message::End(Ok(()) | Err(Failure::Reported), notes)) => {
+            Some(Message::End(end, notes)) if is_result(&end) => {
                 writer.end(&notes, &mut held);
                 return response(ReplyBody::whole(held));
             }
@@ -116,6 +116,11 @@ async fn respond(started: Started, operation: &str, id: Option<&RequestId>) -> R
     let (send, made) = mpsc::channel(QUEUE);
     tokio::spawn(make(writer, held, pieces, send));
     response(ReplyBody::stream(made, false, waiting, Box::new(running)))
+}
+
+/// Whether what was sent is a result: all of it, also where records tell of failures.
+pub fn is_result(end: &Result<(), Failure>) -> bool {
+    end.as_ref().map_or_else(Failure::is_in_result, |()| true)
 }
 
 /// What makes a result of what a command sends.
@@ -140,7 +145,7 @@ pub async fn make(
             return;
         }
         match pieces.recv().await {
-            Some(Message::End(Ok(()) | Err(Failure::Reported), notes)) => {
+            Some(Message::End(end, notes)) if is_result(&end) => {
                 writer.end(&notes, &mut text);
                 let data = Message::Data(Bytes::from(text));
                 // Who asked may be gone; then nobody wants to know.

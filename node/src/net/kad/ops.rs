@@ -211,6 +211,7 @@ fn plain(peer: &PeerId, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
             (_, Some(other)) if other != *peer => None,
             (address, _) => Some(address),
         })
+        .filter(|address| !address.is_empty())
         .collect();
     plain.sort();
     plain.dedup();

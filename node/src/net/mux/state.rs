@@ -24,6 +24,12 @@ const CONTROL_MAX: usize = 16 << 10;
 /// How often the round trip is measured while the connection is used.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
+/// After this an answer is taken for lost: go-yamux throws some away when it has many to give.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// The number of no stream.
+const NOBODY: u32 = 0;
+
 #[derive(Debug, Clone, Copy)]
 enum Ping {
     Due(Instant),
@@ -33,7 +39,7 @@ enum Ping {
 /// The body that comes behind a header.
 #[derive(Debug, Clone, Copy)]
 pub struct Body {
-    /// Of this stream, which may be gone.
+    /// Of this stream, which may be gone; 0 when it never was here.
     pub stream: u32,
     /// Bytes that are still to come.
     pub left: u32,
@@ -233,7 +239,12 @@ impl State {
             return;
         }
         let end = if stream.ended { FIN } else { RST };
-        self.put_control(Kind::Data, stream.flags | end, id, 0);
+        let flags = stream.flags | end;
+        match id % 2 == self.next % 2 {
+            true => self.put_control(Kind::Data, flags, id, 0),
+            // The peer opens and ends as many as it likes.
+            false => self.put_answer(Kind::Data, flags, id, 0),
+        }
     }
 }
 
@@ -270,10 +281,11 @@ impl State {
 
     /// The next frames to be written. If there are none, `waker` is woken for the next one.
     pub fn take_out(&mut self, now: Instant, waker: &Waker) -> Option<Vec<u8>> {
-        if let Ping::Due(at) = self.ping
-            && at <= now
-            && !self.over
-        {
+        let due = match self.ping {
+            Ping::Due(at) => at,
+            Ping::Sent(at) => at + ANSWER_MAX,
+        };
+        if due <= now && !self.over {
             self.ping = Ping::Sent(now);
             self.pings = self.pings.wrapping_add(1);
             self.put_control(Kind::Ping, SYN, 0, self.pings);
@@ -335,7 +347,8 @@ impl State {
             if has_body && !stream.window.handle_received(header.length) {
                 return Err(MuxError::Protocol("more than a window allows"));
             }
-            if !has_body {
+            // What a reset says besides is its reason.
+            if !has_body && header.flags & RST == 0 {
                 let credit = stream.credit.checked_add(header.length);
                 stream.credit = credit.ok_or(MuxError::Protocol("too wide a window"))?;
                 if let Some(writer) = stream.writer.take() {
@@ -347,8 +360,10 @@ impl State {
                 stream.wake();
             }
         }
+        // One that is not here now could be opened while the body comes, and its window knows nothing of that.
+        let is_here = self.streams.contains_key(&id);
         let body = Body {
-            stream: id,
+            stream: if is_here { id } else { NOBODY },
             left: if has_body { header.length } else { 0 },
             last: header.flags & FIN != 0,
         };

@@ -422,6 +422,56 @@ async fn what_a_stream_holds_is_bounded_whatever_its_frames_are_like() {
 }
 
 #[tokio::test]
+async fn a_body_that_began_before_its_stream_is_not_the_streams() {
+    let (here, mut there) = sockets(1 << 20);
+    let muxer = ours(here, false);
+    let state = Arc::clone(&muxer.state);
+    let one = Running::new(muxer);
+    let header = Header {
+        kind: Kind::Data,
+        flags: 0,
+        stream: 2,
+        length: u32::MAX,
+    };
+    there.write_all(&header.encode()).await.unwrap();
+    there.write_all(b"begun").await.unwrap();
+    tokio::task::yield_now().await;
+    let _stream = one.open().await;
+    for _ in 0..64 {
+        there.write_all(&[7; 16 << 10]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let held = state.lock().held();
+    assert!(held < 16 << 10, "{held}");
+}
+
+#[tokio::test]
+async fn a_peer_that_opens_and_ends_streams_and_does_not_read_is_not_read_either() {
+    let (here, mut there) = sockets(4 << 10);
+    let muxer = ours(here, false);
+    let state = Arc::clone(&muxer.state);
+    let mut one = Running::new(muxer);
+    let given_up = tokio::spawn(async move { while one.accepted.recv().await.is_some() {} });
+    let opened: Vec<u8> = (0..50_000)
+        .flat_map(|nth| {
+            let header = Header {
+                kind: Kind::Data,
+                flags: SYN | FIN,
+                stream: 1 + 2 * nth,
+                length: 0,
+            };
+            header.encode()
+        })
+        .collect();
+    let all = there.write_all(&opened);
+    let wait = std::time::Duration::from_millis(300);
+    assert!(tokio::time::timeout(wait, all).await.is_err());
+    let held = state.lock().held();
+    assert!(held < 64 << 10, "{held}");
+    given_up.abort();
+}
+
+#[tokio::test]
 async fn a_peer_that_pings_and_does_not_read_is_not_read_either() {
     let (here, mut there) = sockets(4 << 10);
     let muxer = ours(here, false);

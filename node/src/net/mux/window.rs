@@ -19,6 +19,9 @@ const FAR: u32 = 8 << 20;
 const MUCH: u32 = 32 << 10;
 const LONG: Duration = Duration::from_millis(5);
 
+/// No way is taken for longer.
+const FARTHEST: Duration = Duration::from_secs(1);
+
 /// The widest window of a stream: what 320 MB/s have on their way in 200 ms.
 const STREAM_MAX: u32 = 64 << 20;
 
@@ -136,6 +139,8 @@ impl Window {
         let Some(round_trip) = round_trip else {
             return 0;
         };
+        // The peer could answer late.
+        let round_trip = round_trip.min(FARTHEST);
         let is_far = round_trip >= LONG;
         let starts = self.size == FIRST && self.looked >= MUCH && is_far;
         if !starts && self.looked < self.size / 2 {
@@ -144,10 +149,11 @@ impl Window {
         let is_busy = now.saturating_duration_since(self.since) < round_trip * 2;
         (self.looked, self.since) = (0, now);
         let size = match (starts, is_busy, is_far) {
-            (true, ..) => FAR,
+            // One that carries a little now and then for hours needs nothing.
+            (_, false, _) => self.size,
+            (true, true, _) => FAR,
             (false, true, true) => self.size.saturating_mul(4),
             (false, true, false) => self.size.saturating_mul(2),
-            (false, false, _) => self.size,
         };
         budget.take(size.min(STREAM_MAX) - self.size)
     }
@@ -195,6 +201,20 @@ mod tests {
         assert!(far[4] >= STREAM_MAX / 2, "{far:?}");
         let near = rounds(MS, 2, &mut budget);
         assert!(near[1] <= 2 * FIRST, "{near:?}");
+    }
+
+    #[test]
+    fn a_stream_that_carries_little_keeps_its_first_window() {
+        let mut budget = Budget::new(Budget::of_node());
+        let mut now = Instant::now();
+        let mut window = Window::new(now);
+        for _ in 0..10_000 {
+            // As late as it likes to answer a ping.
+            now += 2_500 * MS;
+            assert!(window.handle_received(1 << 10));
+            let _ = window.handle_read(1 << 10, now, Some(60_000 * MS), &mut budget);
+        }
+        assert_eq!(window.size, FIRST);
     }
 
     #[test]
