@@ -82,7 +82,7 @@ fn failures_in_records(daemon: &Daemon) {
         let others: String = (0..blocks)
             .map(|nth| {
                 let put = document(&upload(daemon, "block/put", format!("{nth}").as_bytes()));
-                format!("&arg={}", put["Key"].as_str().unwrap())
+                format!("&arg={}", put[0]["Key"].as_str().unwrap())
             })
             .collect();
         let removed = post(daemon, &format!("block/rm?arg={pinned}{others}"));
@@ -96,12 +96,15 @@ fn failures_in_records(daemon: &Daemon) {
 }
 
 fn refusals(daemon: &Daemon) {
-    let own_encoding = "refs?arg=bafkqaaa&format=";
-    refused(
-        &post(daemon, &format!("{own_encoding}yaml")),
-        400,
-        "IPFSValidationError",
-    );
+    let added = document(&upload(daemon, "add?wrap-with-directory=true", b"hello"));
+    let directory = added[1]["Hash"].as_str().unwrap();
+    for encoding in ["yaml", "text"] {
+        refused(
+            &post(daemon, &format!("refs?arg={directory}&format={encoding}")),
+            400,
+            "IPFSValidationError",
+        );
+    }
     refused(&post(daemon, "nothing"), 404, "IPFSValidationError");
     refused(&post(daemon, "cat"), 400, "IPFSValidationError");
     refused(
@@ -144,7 +147,7 @@ fn f96_the_second_version_is_json_at_both_ports() {
         assert_eq!(old.header("x-api-version"), "v0");
         let lines = daemon.post("pin/ls?stream=true").text();
         assert!(
-            lines.lines().count() == 3 && !lines.starts_with('['),
+            lines.lines().count() == 4 && !lines.starts_with('['),
             "the first stays as it was: {lines}"
         );
     }

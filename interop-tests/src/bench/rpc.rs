@@ -160,6 +160,8 @@ pub fn uploads(stage: &mut Stage) -> Result<String> {
     let mut peaks = [0.0; 2];
     for side in [Side::Ours, Side::Kubo] {
         let peer = stage.repo(side)?;
+        // By default ours takes no more than 10 GB.
+        peer.run(["config", "Datastore.StorageMax", "100GB"])?;
         let daemon = Daemon::start(&peer, &["--offline"])?;
         thread::scope(|scope| -> Result<()> {
             let daemon = &daemon;

@@ -62,7 +62,6 @@ impl<C: AsyncRead + Unpin> AsyncRead for ReadAhead<C> {
             let read = Pin::new(&mut this.inner).poll_read(cx, &mut this.buffer);
             if !matches!(read, Poll::Ready(Ok(1..))) {
                 this.buffer = Box::default();
-                this.busy = false;
             }
             (this.start, this.end) = (0, ready!(read)?);
             this.busy = this.end >= BUSY;
