@@ -126,9 +126,9 @@ fn idle(stage: &mut Stage, side: Side, peers: usize) -> Result<Idle> {
         nodes::connect(&daemon, &others, &cell)?;
     }
     thread::sleep(SETTLE);
-    let (before, start) = (busy(daemon.id())?, Instant::now());
+    let (before, start) = (usage(daemon.id())?.cpu, Instant::now());
     thread::sleep(SPAN);
-    let used = busy(daemon.id())?.saturating_sub(before);
+    let used = usage(daemon.id())?.cpu.saturating_sub(before);
     let found = Idle {
         memory: resident(daemon.id())?,
         busy: 100.0 * used.as_secs_f64() / start.elapsed().as_secs_f64(),
@@ -237,18 +237,4 @@ fn resident(id: u32) -> Result<f64> {
         .context("no VmRSS in /proc/ID/status")?
         .parse()?;
     Ok(kib / 1024.0)
-}
-
-/// Processor time of a process, threads that have ended included, in ticks of 10 ms.
-fn busy(id: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The name in front may hold anything; 11 fields behind it come the two times (proc(5)).
-    let (_, fields) = stat.rsplit_once(')').context("no name of a process")?;
-    let mut ticks = 0;
-    for field in fields.split_whitespace().skip(11).take(2) {
-        ticks += field.parse::<u64>()?;
-    }
-    Ok(Duration::from_millis(
-        ticks * 1000 / rustix::param::clock_ticks_per_second(),
-    ))
 }
