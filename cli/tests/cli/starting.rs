@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::harness::Home;
 use super::network::{Peer, eventually};
@@ -25,8 +25,9 @@ impl Drop for Begun {
 /// What the daemon of `home` answers to a call that is sent as soon as its address can be read.
 fn first_answer(home: &Home, call: &str) -> String {
     let file = home.repo().join("api");
-    let mut address = String::new();
+    let (mut address, begun) = (String::new(), Instant::now());
     while address.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no address");
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let port = text.trim().strip_prefix("/ip4/127.0.0.1/tcp/");
         address = port.map_or(String::new(), |port| format!("127.0.0.1:{port}"));
